@@ -116,7 +116,7 @@ def main() -> int:
     """Exit code 0 if no bar is missed and no part failed; a quick run only shows that it works, and judges nothing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="few clients, short rounds: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="few clients, short rounds: to check that it works")
     parser.add_argument("--json", type=absolute_path, help="write the results to this file")
     given = parser.parse_args()
     unknown = [name for name in given.parts if name not in PARTS]

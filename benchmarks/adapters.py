@@ -24,14 +24,14 @@ _TIMEOUT_S = 150.0
 Side = Literal["adapter", "bare"]
 SIDES: tuple[Side, ...] = ("adapter", "bare")
 Found = dict[tuple[str, str, str], list[float]]
-"""By contender, shape and side: the cost in each round."""
+"""The cost in each round, by contender, shape and side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How messages are published: by this many waiting publishers, or at a fixed rate without.
+    """How messages are published: by this many waiting publishers, or at a fixed rate if there are none.
 
-    For at least this long.
+    The minimum duration of a measurement.
     """
 
     name: str
@@ -139,7 +139,7 @@ def _measure(contender: Contender, url: str, by: Side, shape: Shape, messages: i
             )
     except subprocess.TimeoutExpired as error:
         raise FanbenchError(
-            f"{contender.name}, {by}: {messages} messages were not through within {_TIMEOUT_S:g} s; free the machine, and repeat"
+            f"{contender.name}, {by}: {messages} messages did not all arrive within {_TIMEOUT_S:g} s; free the machine, and repeat"
         ) from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]

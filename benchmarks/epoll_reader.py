@@ -1,6 +1,6 @@
 """The reader of the benchmarks: `python epoll_reader.py HOST PORT PATH CLIENTS PAUSE_MS` opens that many event streams.
 
-It imports nothing of fanbench, so that it can judge both the server and the load. It parses HTTP only up to the end of
+It imports nothing from fanbench, so that it can judge both the server and the load. It parses HTTP only up to the end of
 a head, and counts bytes and events (by `data:`, which no payload here contains). It prints one JSON line when all
 streams are open, and for each line on stdin one with the counts so far; it ends with stdin. It sleeps PAUSE_MS between
 reads: a reader that waits in epoll is woken by each write, and on one machine the server pays for that wake-up, unlike

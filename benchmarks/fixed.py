@@ -23,7 +23,7 @@ PHASES = {
     "connecting": "s to connect and probe",
     "draining": "s to drain and end",
 }
-"""What the runner says as each phase begins; warming up and measuring are the scenario's own seconds."""
+"""The runner's message at the start of each phase; warming up and measuring are the scenario's own seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def fixed(size: FixedCostSize, folder: Path, cores: Cores, say: Callable[[str], 
                 home = folder / f"fixed-{number}-{one.file_name}"
                 found[one.name].append(_phases(one, scenario, number, home))
     rows = [FigureRow(name, _figures(rounds)) for name, rounds in found.items()]
-    ours = next(row.figures["s beside the scenario's own"] for row in rows if row.name == JUDGED)
+    ours = next(row.figures["s in addition to the scenario's own"] for row in rows if row.name == JUDGED)
     return FigureTable(
         "fixed",
         f"(f) fixed cost of a run: {size.clients:,} clients, {scenario.replicas} replicas, 500 connections opened a second",
@@ -74,4 +74,4 @@ def _phases(contender: Contender, scenario: Scenario, number: int, home: Path) -
 
 def _figures(rounds: Sequence[dict[str, float]]) -> dict[str, Figure]:
     figures = {title: Figure.of([one[phase] for one in rounds]) for phase, title in PHASES.items()}
-    return figures | {"s beside the scenario's own": Figure.of([one["all"] for one in rounds])}
+    return figures | {"s in addition to the scenario's own": Figure.of([one["all"] for one in rounds])}

@@ -1,4 +1,4 @@
-"""What the programs on all hosts have used until a moment: CPU and memory by part, and the replicas' own counts."""
+"""What the programs on all hosts have used so far: CPU and memory by part, and the replicas' own counts."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Footprint:
 
     at_s: float
     busy_s: float
-    """CPU seconds of this whole machine, whoever used them."""
+    """CPU seconds of this whole machine, including other programs."""
     clients: int
     delivered: int
     """Frames that the replicas have written to clients."""
     cpu_s: dict[str, float]
     memory_bytes: dict[str, int]
     kernel_bytes: int
-    """Of the kernel's own objects, sockets among them, of this whole machine."""
+    """Memory of the kernel's own objects, including sockets, on this whole machine."""
 
     @classmethod
     def of(cls, hosts: Hosts, memory: bool = False) -> Footprint:
-        """Now. `memory` reads it, too, which takes long for many processes."""
+        """Now. With `memory` it also reads memory, which takes long for many processes."""
         parts = {"replicas": _pids(hosts.replicas), "workers": _pids(hosts.workers), "broker": _pids([hosts.broker])}
         times, stats = psutil.cpu_times(), hosts.stats()
         return cls(

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.many` found: how many clients were held, and what they took."""
+"""What `python -m benchmarks.many` found: how many clients were held, and what they used."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class IdleHeld:
-    """What so many clients without events took."""
+    """What this many clients without events used."""
 
     clients: int
     fewest: int
-    """By the replicas' own counts, at any look of the hold, twice a second."""
+    """The fewest clients by the replicas' own counts, read twice a second."""
     hold_s: float
     connect_s: float
     replica_kb: float
@@ -24,7 +24,7 @@ class IdleHeld:
 
     @property
     def good(self) -> bool:
-        """Whether all were there all the time."""
+        """Whether all stayed connected."""
         return self.fewest >= self.clients
 
     def text(self) -> str:
@@ -34,7 +34,7 @@ class IdleHeld:
         whole = ", ".join(f"{name} {size:,.0f} MB" for name, size in self.memory_mb.items())
         return (
             f"{self.clients:,} idle clients: {kept}; by the replicas' own counts at least {self.fewest:,} for {self.hold_s:.0f} s; "
-            f"connected in {self.connect_s:.0f} s; a client takes {memory}; in all {whole}; cores: {_cores(self.cores)}"
+            f"connected in {self.connect_s:.0f} s; a client takes {memory}; in total {whole}; cores: {_cores(self.cores)}"
         )
 
 
@@ -55,7 +55,7 @@ class EventsHeld:
     """None if no event was measured; the same for `p99_ms`."""
     p99_ms: float | None
     busiest: dict[str, float]
-    """Of the busiest process of each part, in cores."""
+    """The cores that the busiest process of each part used."""
     cores: dict[str, float]
 
     @property

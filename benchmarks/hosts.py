@@ -1,6 +1,6 @@
 """Hosts on this machine: network namespaces with a broker, replicas and load workers, for loads that need many processes.
 
-Two hosts hold the replicas, two the load workers, one the broker. The generator, Locust's master and who measures are outside of
+Two hosts hold the replicas, two the load workers, one the broker. The generator, Locust's master and the measuring process are outside of
 them. Each load host has two addresses, which its workers use in turn.
 """
 
@@ -54,7 +54,7 @@ class Hosts:
         self.replicas: list[Child] = []
         self.workers: list[Child] = []
         self.asked: list[ReplicaElsewhere] = []
-        """The replicas, as they are asked for their own counts."""
+        """The replicas, to query their own counts."""
         self._counts = replicas, workers, clients
         self._folder = folder
         self._children = Children()
@@ -146,11 +146,11 @@ class Hosts:
 
     @property
     def deployment(self) -> Deployment:
-        """All of it, as `--replicas-at` and its companions would describe it."""
+        """The deployment, as `--replicas-at` and its related options would describe it."""
         return Deployment(self.urls, self.urls, len(self.workers), self.here, self.master_port)
 
     def stats(self) -> list[ReplicaStats | None]:
-        """The replicas' own counts; None where one does not answer."""
+        """The replicas' own counts; None for one that does not answer."""
         return [replica.stats() for replica in self.asked]
 
     def _end(self) -> None:

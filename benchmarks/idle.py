@@ -82,7 +82,7 @@ def _locust(size: IdleSize, folder: Path, cores: Cores, say: Callable[[str], Non
             _locust_bytes(clients, folder / f"locust-{number}-{clients}", cores) for clients in (_FEW, size.clients)
         ]
         kb.append((used[1] - used[0]) / (size.clients - _FEW) / KB)
-    row = FigureRow("load/sse.py", {"KB/user": Figure.of(kb)}, "a Locust user with its reader and its account")
+    row = FigureRow("load/sse.py", {"KB/user": Figure.of(kb)}, "a Locust user with its reader and its ledger")
     bar = Bar("Locust's memory per user", row.figures["KB/user"], LOCUST_LIMIT_KB, unit="KB")
     return FigureTable("idle-locust", f"(d) {size.clients:,} idle connections: Locust", [row], [bar])
 

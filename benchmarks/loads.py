@@ -24,13 +24,13 @@ USER_LIMIT = 1.5
 WHAT = {
     "load/sse.py": "our Locust user: ledger, histograms, resume",
     "bare reader": "epoll and os.read, counting: the floor",
-    "load/sse.py, TLS": "the same over https://, one record for each event",
+    "load/sse.py, TLS": "our Locust user over https://, one TLS record for each event",
     "SSEUser": "what other people's locustfiles build on: a function called per event, all of Locust's figures",
     "plain user": "a Locust user with requests, one Locust request per event",
 }
 
 SELDOM = ("load/sse.py, TLS", "plain user")
-"""No bar is on these: every third round is enough for their ratios, and spares two minutes."""
+"""These have no bar: every third round is enough for their ratios, and saves two minutes."""
 SELDOM_EVERY = 3
 
 LOCUSTFILES = {"load/sse.py": OURS, "load/sse.py, TLS": OURS, "SSEUser": SSE_USER, "plain user": PLAIN}
@@ -51,7 +51,7 @@ QUICK = LoadSize(40, 20, 0.5, 2)
 
 
 ByRound = dict[int, float]
-"""A figure by the number of its round."""
+"""Values of a figure, each by its round's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,5 +143,5 @@ def _figure(of: ByRound) -> Figure:
 
 
 def _ratio(of: ByRound, to: ByRound) -> Figure:
-    """Over the rounds that both took part in."""
+    """Compare the rounds that both took part in."""
     return Figure.of([value / to[number] for number, value in of.items() if number in to])

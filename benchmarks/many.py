@@ -1,4 +1,4 @@
-"""`python -m benchmarks.many`: how many clients this machine holds, on hosts of its own (benchmarks/hosts.py); needs root.
+"""`python -m benchmarks.many`: how many clients this machine holds, on simulated hosts (benchmarks/hosts.py); needs root.
 
 First `--idle` clients connect and stay for `--hold` seconds without an event. Then `--clients` receive `--rate` events per second each, in a
 whole run of `fanbench compare`'s own machinery, which checks itself; if it is refused, fewer clients follow (`--clients 50000,40000`).
@@ -109,7 +109,7 @@ def events(
         )  # fmt: skip
     except UsageError:
         raise
-    except FanbenchError as error:  # too many clients end so: fewer may be held
+    except FanbenchError as error:  # this is how too many clients end: fewer may be held
         run = failed_run(contender, scenario, 1, error)
     return _held(run, phases.looks)
 
@@ -133,7 +133,10 @@ def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__)
     parser.add_argument("--idle", type=int, default=100_000, help="clients without events; 0: none")
     parser.add_argument(
-        "--clients", type=_numbers, default=[50_000], help="clients with events, by commas: tried until a run is valid"
+        "--clients",
+        type=_numbers,
+        default=[50_000],
+        help="clients with events, comma-separated: tried until a run is valid",
     )
     parser.add_argument("--rate", type=float, default=1.0, help="events per second at each client")
     parser.add_argument("--replicas", type=int, default=0, help=f"0: one for each {EACH:,} clients")

@@ -45,7 +45,7 @@ class PrecisionSize:
     resampled: int
     scenario: Scenario
     refused_too: bool = False
-    """To see that it works on any machine: nothing is judged then."""
+    """Also use runs that were refused: only to check that it works on any machine, without judging anything."""
 
 
 FULL = PrecisionSize(24, (), 2000, load_scenario("broadcast", resource_folder("scenarios")))

@@ -1,7 +1,7 @@
 """`python -m benchmarks.receive`: compares a bare reader that receives by io_uring with the bare epoll reader and `load/sse.py`.
 
-All hold as many clients at a raw server of their own and are fed in turn. The server is not slowed down for any of them.
-docs/decisions/0021-batched-receives.md has what came of it.
+Each holds the same number of clients at its own raw server, and they are fed in turn. The server is not slowed down for any of them.
+docs/decisions/0021-batched-receives.md describes the result.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class ReceiveRing:
                 yield from self._taken(found)
             elif awake:
                 return
-            else:  # what came before the wake-ups were on again has made none
+            else:  # data that came before the wake-ups were on again caused none
                 self._words[self._flags] = 0
                 awake = True
 
@@ -147,7 +147,7 @@ class ReceiveRing:
 
 
 class RingStreams(Streams):
-    """Opens its streams as the other does, and receives by the ring."""
+    """Opens its streams like the epoll reader, and receives through the ring."""
 
     def follow(self, pause_s: float) -> None:
         """Receive and count until stdin ends."""

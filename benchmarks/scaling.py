@@ -33,7 +33,7 @@ OUT = ROOT / "docs" / "images"
 SCENARIO = Scenario(name="scaling", replicas=1, warmup_s=1.0, duration_s=3.0, connect_hz=2_000.0, rounds=1)
 DELIVERIES_HZ = 20_000
 BEHIND_MS = 1_000.0
-"""Events later than this queue: the point is past the limit."""
+"""Events later than this are waiting in a queue: the point is past the limit."""
 
 
 def _clients(clients: int) -> dict[str, object]:
@@ -72,7 +72,7 @@ AXES = {
 }
 """A varied parameter: the scenario's fields at each value, the values, and the figure's labels."""
 FLAT_ROUNDS = 3
-"""Runs for each run on another axis if the claim is a flat cost within a fifth, for which one run of 3 s is not exact enough."""
+"""Runs per point if the claim is a flat cost within 20%, for which one run of 3 s is not exact enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def axis_of(run: Run) -> tuple[str, int]:
         for value in values:
             if SCENARIO.with_fields(**fields(value)) == run.scenario:
                 return axis, value
-    raise UsageError("this is no result of `make scaling`, or of an earlier version; measure again")
+    raise UsageError("this is not a result of `make scaling`, or comes from an earlier version; measure again")
 
 
 def point_of(run: Run) -> ScalingPoint:
@@ -158,7 +158,7 @@ def write_points(points: Sequence[ScalingPoint], path: Path) -> None:
 def runs_to_draw(runs: Sequence[Run]) -> list[Run]:
     """Return the runs that delivered, without disturbed ones if another run at the same point was undisturbed.
 
-    If every try was disturbed, the load is the cause: the point is past its limit, and is shown as such.
+    If every attempt was disturbed, the load is the cause: the point is past its limit, and is shown as such.
     """
     delivered = [run for run in runs if run.delivered]
     spared = {axis_of(run) for run in delivered if not run.disturbed}

@@ -8,13 +8,16 @@ from statistics import median
 from typing import Protocol, TypeVar
 
 FLAT = 1.20
-"""The largest allowed ratio: cost per delivery at the most expensive value over that at the cheapest, or at the lowest if it may fall."""
+"""The largest allowed ratio of the cost per delivery at the most expensive value to that at the cheapest value.
+
+If the cost may fall along an axis, the lowest value replaces the cheapest one.
+"""
 KEPT = 0.90
-"""Throughput at the heaviest load over the peak, at least."""
+"""The minimum throughput at the heaviest load, as a share of the peak."""
 
 
 class CostPoint(Protocol):
-    """The values of a run that claims use."""
+    """The values of a run that the claims use."""
 
     @property
     def axis(self) -> str: ...
@@ -37,7 +40,7 @@ FLAT_AXES: dict[str, tuple[str, Callable[[CostPoint], float | None], bool]] = {
     "clients": ("the replica's CPU per delivery", lambda point: point.server_us, False),
     "idle-topics": ("the clients' CPU per delivery", lambda point: point.load_us, True),
 }
-"""Whose cost per delivery is claimed to stay the same along the axis, or (True) not to grow.
+"""The programs whose cost per delivery must stay the same along the axis or, with True, must not grow.
 
 It falls with idle topics: a core that the rest of the machine keeps busy does the clients' few reads faster.
 """
@@ -86,7 +89,7 @@ def _flat(
     base, name = (cost[values[0]], f"that at {values[0]:,}") if may_fall else (min(cost.values()), "cheapest")
     ratio = max(cost.values()) / base
     span = f"from {values[0]:,} to {values[-1]:,} {axis}"
-    return Claim(f"{axis}: {what} {span}, dearest over {name}: {ratio:.2f} (at most {FLAT:.2f})", ratio <= FLAT)
+    return Claim(f"{axis}: {what} {span}, most expensive over {name}: {ratio:.2f} (at most {FLAT:.2f})", ratio <= FLAT)
 
 
 def _kept(points: Sequence[CostPoint]) -> Claim:

@@ -36,7 +36,7 @@ class SingleSize:
     contenders: tuple[str, ...] = ("valkey", "nats")
 
     def scenarios(self) -> dict[str, Scenario]:
-        """By the name of the row."""
+        """The load of each row, by its name."""
         common = {"replicas": 1, "warmup_s": min(1.0, self.seconds), "duration_s": self.seconds}
         steady = {
             "clients": self.topics,

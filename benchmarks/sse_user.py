@@ -1,4 +1,4 @@
-"""The user for other people's locustfiles, with a function of theirs called for each event.
+"""`SSEUser`, on which other people's locustfiles build, with a function that is called for each event.
 
 FANBENCH_STATUS names the file in which it counts, five times a second, the way load/sse.py does.
 """

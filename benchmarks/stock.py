@@ -26,7 +26,7 @@ from brokers.contenders import find_contender
 PAYLOAD_BYTES = 200
 IN_FLIGHT = 256
 SETTLED_S = 1.0
-"""Nothing has come for this long: nothing more will."""
+"""After this much silence, nothing more will arrive."""
 POOL = 150
 """Publishes at once on a pool of redis-py's default size, 100."""
 

@@ -1,9 +1,9 @@
 """Part (j): the cost of one delivery, one event and one client in each program, for `fanbench size`.
 
-And a check of its arithmetic. Runs of real programs, with few clients and many events or many clients and few events,
-separate the costs of an event and of a delivery. For each program, CPU per second = events/s x cost of an event +
-deliveries/s x cost of a delivery, by least squares. Three other runs are then compared with the prediction of `fanbench
-size`.
+A check of the arithmetic of `fanbench size`, too. Runs of real programs, with few clients and many events or many
+clients and few events, separate the costs of an event and of a delivery. For each program, CPU per second = events/s x
+cost of an event + deliveries/s x cost of a delivery, by least squares. Three other runs are then compared with the
+prediction of `fanbench size`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _run(point: LoadPoint, number: int, seconds: float, folder: Path, say: Calla
 
 
 def core_of(run: Run, part: str) -> float:
-    """CPU seconds a second of a part."""
+    """A part's CPU seconds per second."""
     return run.usage[part].cpu_s / run.scenario.duration_s
 
 

@@ -51,7 +51,7 @@ class EpollReader:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise FanbenchError("the reader ended; what it said is above")
+            raise FanbenchError("the reader ended; its message is above")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -104,7 +104,7 @@ def measure(pid: int, server: RivalProcess, reader: EpollReader, rate_hz: float,
 def measure_load(
     pid: int, server: RivalProcess, clients: int, delivered: Callable[[], int], rate_hz: float, seconds: float
 ) -> Used:
-    """The same for a load, which reports arrivals late: meanwhile its number of read(2) calls shows them.
+    """Like `measure`, for a load: it reports arrivals late, but its number of read(2) calls shows them meanwhile.
 
     A load that does not use read(2) is only waited for at the end.
     """
@@ -136,10 +136,10 @@ def paced(rate_hz: float, seconds: float) -> Iterator[int]:
 
 
 def arrive(delivered: Callable[[], int], wanted: int, poll_s: float) -> None:
-    """Wait until so many deliveries have arrived.
+    """Wait until this many deliveries have arrived.
 
     Raises:
-        FanbenchError: they did not within ARRIVE_S.
+        FanbenchError: they did not arrive within ARRIVE_S.
     """
     deadline = time.monotonic() + ARRIVE_S
     while (found := delivered()) < wanted:

@@ -1,6 +1,6 @@
 """RabbitMQ by AMQP 0-9-1, through aio-pika: an exchange, and one queue for each consumer, bound to its topics.
 
-At most once: an exclusive queue that goes with its connection. At least once: publisher confirms, and a durable queue
+At most once: an exclusive queue that ends with its connection. At least once: publisher confirms, and a durable queue
 that outlives a lost connection or a restart of the broker for a minute.
 """
 

@@ -93,7 +93,7 @@ class AmqpConnection:
         finally:
             self.waiting -= 1
         if self.blocked:
-            raise ConnectionError(f"connection lost while the broker took no messages ({self.blocked})")
+            raise ConnectionError(f"connection lost while the broker accepted no messages ({self.blocked})")
 
 
 async def dial(
@@ -164,7 +164,7 @@ async def until_lost(link: AmqpConnection) -> None:
         raise ConnectionError("the broker cancelled the consumer: its queue is gone")
     link.wire.abort()
     if silent.done() and not silent.cancelled():
-        raise ConnectionError(f"the broker answers, and all that was published for a while was {silent.result()}")
+        raise ConnectionError(f"the broker answers, but for a while every publish was {silent.result()}")
     raise TimeoutError
 
 

@@ -96,7 +96,7 @@ class AmqpProducer:
         self._exchange = exchange
         self._publisher = AmqpPublisher(persistent=confirms, mandatory=mandatory)
         self._forbidden: dict[str, tuple[float, str]] = {}
-        """By name: when the refusal expires, and the broker's message."""
+        """For each name, when the refusal expires, and the broker's message."""
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once aiormq has accepted the message; with confirms, once every bound queue has it on disk."""

@@ -55,7 +55,7 @@ class _Sentry:
         self._canary = canary
         self._nobody = f"{endpoint.prefix}.nobody"
         self.tried = asyncio.Event()
-        """Set once it watches, or cannot."""
+        """Set once it watches, or once it cannot watch."""
         self._may_use_exchange = True
         self._published = NO_CANARY
         self._returns = 0

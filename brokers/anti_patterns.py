@@ -45,6 +45,6 @@ def refuse_anti_pattern(contender: Contender, what: str) -> None:
     """Raise UsageError if its server cannot do `what`."""
     if contender.anti_pattern:
         raise UsageError(
-            f"contender '{contender.name}' has a server of its own, which has no {what}; "
-            "take it with compare, capacity or faults, over sse"
+            f"contender '{contender.name}' has its own server, which has no {what}; "
+            "use it with compare, capacity or faults, over sse"
         )

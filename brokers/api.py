@@ -97,7 +97,7 @@ class Consumer(Protocol):
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> Mapping[str, Refusal]:
         """Return once the broker confirmed or refused each: what is published to the confirmed from then on arrives.
 
-        The result has the refused topics; it is empty when all were confirmed. A refused topic is not requested again
+        The result contains the refused topics; it is empty when all were confirmed. A refused topic is not requested again
         automatically. `since_ns` (wall clock, only for adapters with `replay`): messages stored at or after that moment
         come first, then live ones, without a hole or a duplicate; a broker with coarse timestamps may begin earlier.
 
@@ -136,9 +136,9 @@ class Adapter(Protocol):
     """The object that the entry points of the group `fanbench.brokers` name, one for each scheme.
 
     `producer` and `consumer` connect on entry, within the endpoint's deadline; closing is idempotent and
-    cancellation-safe and leaves no task and no socket. Reconnecting is theirs, with brokers.reconnect.
-    They neither read a clock nor look into a payload. Optional: `default_ports`, `delivery_options` and
-    `max_payload_bytes`, see docs/adapters.md, and `clean_up`, see CleansUp.
+    cancellation-safe and leaves no task and no socket. They reconnect, with brokers.reconnect.
+    They neither read a clock nor look into a payload. Optional: docs/adapters.md describes `default_ports`,
+    `delivery_options` and `max_payload_bytes`; CleansUp describes `clean_up`.
     """
 
     name: str

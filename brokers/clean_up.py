@@ -86,7 +86,7 @@ def _remember(url: str, delivery: str) -> tuple[Path, list[str | Path]]:
 
 
 def main(argv: list[str]) -> int:
-    """Clean up as a file from `run_on` says; exit code 0 if nothing is left to do."""
+    """Clean up what a file from `run_on` names; exit code 0 if nothing is left to do."""
     path = Path(argv[0])
     try:
         url, delivery = json.loads(path.read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ _TRIES = 3
 class ConsumerConnection(Generic[C]):
     """A `ReconnectLoop` for `keep_up` that subscribes again after each reconnect, and then reports the Gap.
 
-    `topics` has the subscriptions: the topics by the names that the broker uses.
+    `topics` holds the subscriptions: the topics by the names that the broker uses.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class Broker(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """What takes part in a comparison.
+    """One participant of a comparison.
 
     Without a program it is `memory`, or the user's own broker or endpoint at `url`.
     """
@@ -62,7 +62,7 @@ class Contender:
     of: str = ""
     """For a cluster: the single-process contender that it corresponds to."""
     given: tuple[tuple[str, str], ...] = ()
-    """Settings of its program that a person chose."""
+    """Settings of its program that the user chose."""
     server: str = ""
     """Which server of examples/per-client-server its replicas are; empty if they are ours."""
     anti_pattern: str = ""
@@ -114,7 +114,7 @@ class Contender:
             if name in settings:
                 every = settings[name]
                 often = (
-                    "each second" if every and unit == "second" else f"every {every} s" if every else "at each write"
+                    "every second" if every and unit == "second" else f"every {every} s" if every else "at each write"
                 )
                 return f"{self.kept}, fsync {often}"
         return self.kept

@@ -16,15 +16,15 @@ _AT_MOST: Delivery = "at-most-once"
 _AT_LEAST: Delivery = "at-least-once"
 
 _AOF = "append-only file"
-_EACH_SECOND = f"{_AOF}, fsync each second"
+_EVERY_SECOND = f"{_AOF}, fsync every second"
 _STREAM = "log on disk, no fsync"
 
 _CONTENDERS = (
     Contender("memory", _AT_MOST, "memory://", primary=True),
     Contender("valkey", _AT_MOST, "redis://{redis}", "valkey", primary=True),
-    Contender("valkey-streams", _AT_LEAST, "redis+streams://{redis}", "valkey", ("durable",), kept=_EACH_SECOND),
+    Contender("valkey-streams", _AT_LEAST, "redis+streams://{redis}", "valkey", ("durable",), kept=_EVERY_SECOND),
     Contender("redis", _AT_MOST, "redis://{redis}", "redis", primary=True),
-    Contender("redis-streams", _AT_LEAST, "redis+streams://{redis}", "redis", ("durable",), kept=_EACH_SECOND),
+    Contender("redis-streams", _AT_LEAST, "redis+streams://{redis}", "redis", ("durable",), kept=_EVERY_SECOND),
     Contender("rabbitmq", _AT_MOST, "amqp://{amqp}", "rabbitmq", primary=True),
     Contender(
         "rabbitmq-confirms", _AT_LEAST, "amqp://{amqp}", "rabbitmq", kept="queue on disk, written before the confirm"
@@ -32,7 +32,7 @@ _CONTENDERS = (
     Contender("rabbitmq-stream", _AT_LEAST, "amqp+stream://{amqp}", "rabbitmq", kept=_STREAM),
     Contender("mosquitto", _AT_MOST, "mqtt://{mqtt}", "mosquitto", primary=True),
     Contender(
-        "mosquitto-qos1", _AT_LEAST, "mqtt://{mqtt}", "mosquitto", kept="memory, file each 30 min and at the end"
+        "mosquitto-qos1", _AT_LEAST, "mqtt://{mqtt}", "mosquitto", kept="memory, file every 30 min and at the end"
     ),
     Contender("nats", _AT_MOST, "nats://{nats}", "nats", primary=True),
     Contender("nats-jetstream", _AT_LEAST, "nats+js://{nats}", "nats", ("jetstream",), kept="file, fsync every 120 s"),

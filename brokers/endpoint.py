@@ -108,7 +108,7 @@ class Endpoint:
 
     @property
     def every_host(self) -> tuple[Address, ...]:
-        """Every host of the URL, in its order, also if this is the endpoint of one dial."""
+        """Every host of the URL, in its order, even if this is the endpoint of one dial."""
         return self.of_url or self.hosts
 
     @property
@@ -162,7 +162,7 @@ def parse_url(url: str, delivery: str, default_port: int | None = None) -> Endpo
     """
     start, userinfo, at, rest = parts = take_apart(url)
     if parts.odd:
-        raise UsageError(f"broker URL {redact(url)}: it has an @ behind a / # or ?; {_ENCODE}")
+        raise UsageError(f"broker URL {redact(url)}: it has an @ after a / # or ?; {_ENCODE}")
     if not start:
         raise UsageError(f"broker URL {redact(url)!r} has no scheme; write for instance redis://127.0.0.1:6379")
     if "#" in rest:
@@ -193,7 +193,7 @@ def _addresses(url: str, hosts: str, default_port: int | None) -> tuple[Address,
         port = None if match is None or match["port"] is None else int(match["port"])
         if match is None or (not match["host"] and "," in hosts) or (port is not None and not 0 < port < 65_536):
             why = "write scheme://[user:password@]host[:port][,host[:port]…][/path]"
-            raise UsageError(f"broker URL {redact(url)}: a host or port is not one; {why}; {_ENCODE}")
+            raise UsageError(f"broker URL {redact(url)}: a host or port is invalid; {why}; {_ENCODE}")
         host = unquote(match["host"]).strip("[]").lower() or "127.0.0.1"
         found.append(Address(host, port or default_port))
     return tuple(found)
@@ -219,7 +219,7 @@ def with_absolute_files(url: str) -> str:
 
 
 def with_password(endpoint: Endpoint, password_file: Path | None = None) -> Endpoint:
-    """Return the endpoint with the password from the file that `?password_file=` names, or else the setting.
+    """Return the endpoint with the password from the file that `?password_file=` names, otherwise from the setting's file.
 
     Raises:
         UsageError: the file cannot be read or is empty, or the URL has a password as well.

@@ -59,13 +59,13 @@ def require_endpoint_answers(endpoint: ComparedEndpoint) -> None:
         try:
             context = tls_context(endpoint.tls)
         except UsageError as error:
-            raise UsageError(f"endpoint '{endpoint.name}': {error}; mend it in {endpoint.file}") from None
+            raise UsageError(f"endpoint '{endpoint.name}': {error}; correct it in {endpoint.file}") from None
     try:
         with socket.create_connection((origin.host, origin.port), _ANSWER_S) as sock:
             why = _why_no_tls(sock, context, endpoint.tls.server_name or origin.host) if context is not None else ""
     except OSError as error:
         raise UsageError(
-            f"endpoint '{endpoint.name}': {endpoint.url} does not answer ({error.strerror or error}); start the service, or mend "
+            f"endpoint '{endpoint.name}': {endpoint.url} does not answer ({error.strerror or error}); start the service, or correct "
             f"url in {endpoint.file}"
         ) from error
     if why:
@@ -78,7 +78,7 @@ def require_endpoint_answers(endpoint: ComparedEndpoint) -> None:
 def _why_no_tls(sock: socket.socket, context: ssl.SSLContext, name: str) -> str:
     """Why the two sides do not agree on TLS; '' if they do.
 
-    With TLS 1.3 a server checks our certificate after the handshake: what it thinks of it shows with the next byte.
+    With TLS 1.3 a server checks our certificate after the handshake: its verdict arrives with the next byte.
     """
     try:
         secured = context.wrap_socket(sock, server_hostname=name)

@@ -61,7 +61,7 @@ _MEANING: dict[CauseKind, tuple[Reaction, str]] = {
     CauseKind.NOT_FOUND: (Reaction.REFUSED, "name one that exists, or create it"),
     CauseKind.CONFLICT: (Reaction.REFUSED, "it exists with other settings: use those, or another name"),
     CauseKind.LIMIT: (Reaction.REFUSED, "raise that limit at the broker, or use less of it"),
-    CauseKind.BLOCKED: (Reaction.TRANSIENT, "wait until the broker accepts messages again; its log has the reason"),
+    CauseKind.BLOCKED: (Reaction.TRANSIENT, "wait until the broker accepts messages again; its log shows the reason"),
     CauseKind.INVALID: (Reaction.REFUSED, "use another name"),
     CauseKind.TLS_UNTRUSTED: (Reaction.REFUSED, "give its certificate authority with ?ca_file=PATH"),
     CauseKind.TLS_NAME: (
@@ -145,7 +145,7 @@ _BY_VERIFY_CODE = {
     9: CauseKind.TLS_EXPIRED,  # not yet valid
     10: CauseKind.TLS_EXPIRED,
 }
-"""By OpenSSL's result of the verification (X509_V_ERR_...)."""
+"""The kinds by OpenSSL's result of the verification (X509_V_ERR_...)."""
 
 
 def _of_ssl(error: ssl.SSLError) -> CauseKind | None:

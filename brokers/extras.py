@@ -21,7 +21,7 @@ def not_installed(entry: EntryPoint) -> str | None:
 
 
 def extra_missing(package: str, extra: str) -> str | None:
-    """The same for an extra of a package; None also if the package itself is not installed and runs from its source."""
+    """Like `not_installed`, for an extra of a package; None also if the package runs from source, not installed."""
     try:
         return _first_missing(distribution(package), (extra,))
     except PackageNotFoundError:

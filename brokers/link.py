@@ -61,7 +61,7 @@ class Link:
         self.skipped[reason] += 1
         count = str(self.skipped[reason])
         if count.strip("0") == "1":
-            _log.warning("%s: passed by a message: %s (%s so far)", self.target, reason, count)
+            _log.warning("%s: skipped a message: %s (%s so far)", self.target, reason, count)
 
     def came_up(self) -> asyncio.Future[str]:
         """Called by `keep_up` when there is a connection. The future gets the cause when it is dropped."""

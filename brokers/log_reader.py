@@ -73,7 +73,7 @@ class LogReader(Generic[P]):
         self._names = names
         self._cause: str | None = None
         self._joins: dict[str, _Join] = {}
-        """By the name of each topic that joins."""
+        """The joining topics, by name."""
         self._may_go = asyncio.Event()
         self._may_go.set()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""No broker: producer and consumers meet in the process. This is the harness's floor, and what a lone replica shows."""
+"""No broker: producer and consumers meet in the process. This is the harness's floor, and what a single replica without a broker uses."""
 
 from __future__ import annotations
 

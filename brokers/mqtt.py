@@ -189,7 +189,7 @@ def _consumer_plan(endpoint: Endpoint) -> ClientPlan:
     keeps = qos_of(endpoint) == 1
     if keeps and version < 5 and not given:
         step = "give each replica its own client_id, so that its next start continues the session, or use version=5"
-        why = "at-least-once needs a session, which under MQTT 3.1.1 a killed replica would leave for ever"
+        why = "at-least-once needs a session, which under MQTT 3.1.1 a killed replica would leave forever"
         raise UsageError(f"{endpoint}: {why}; {step}")
     return ClientPlan(given or _new_name(endpoint), version, endpoint.get(SESSION_EXPIRY) if keeps else None)
 

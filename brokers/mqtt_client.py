@@ -50,7 +50,7 @@ def properties_of(packet: int, **values: Any) -> Properties:
 
 
 def new_client(endpoint: Endpoint, plan: ClientPlan, logger: logging.Logger) -> Client:
-    """Over TCP or WebSocket, with or without TLS, as the scheme says."""
+    """Over TCP or WebSocket, with or without TLS, depending on the scheme."""
     v5 = plan.version == 5
     if endpoint.path and "+ws" not in endpoint.scheme:
         raise UsageError(f"{endpoint}: path '{endpoint.path}' has no meaning with {endpoint.scheme}://; leave it out")

@@ -57,7 +57,7 @@ class NoAnswerError(MqttError):
     """The broker closed the connection instead of answering CONNECT; perhaps its log says why."""
 
     def __init__(self) -> None:
-        like = "as one does that has reached its limit of connections, or that speaks another protocol, or TLS, there"
+        like = "as brokers do at their connection limit, or if they expect another protocol or TLS on this port"
         super().__init__(f"the broker closed the connection without an answer, {like}")
 
 
@@ -87,7 +87,7 @@ def refusal_of_code(code: Any, qos: int = 0) -> Refusal | None:
     """The meaning of a SUBACK code for a requested `qos`; None for a confirmation."""
     value = code_of(code)
     if value < qos:
-        return Refusal("forbidden", f"the broker grants QoS {value} where QoS {qos} was asked for")
+        return Refusal("forbidden", f"the broker grants QoS {value} although QoS {qos} was requested")
     if value < REFUSED:
         return None
     return Refusal(_TOPIC.get(value, "forbidden"), f"the broker refused the subscription: {words_of(code)}")

@@ -136,7 +136,7 @@ class Connection:
         With `retain_s` the broker keeps the message that long for later subscribers; this needs version 5.
 
         Raises:
-            MqttError: the broker refused it, or the connection was lost. ValueError: `name` is no topic name.
+            MqttError: the broker refused it, or the connection was lost. ValueError: `name` is not a topic name.
         """
         if len(payload) + len(name.encode()) + HEADERS_BYTES > self._max_packet_bytes:
             raise PublishRefusedError(TOO_LARGE)  # a broker would close the connection
@@ -163,7 +163,7 @@ class Connection:
             self._answers.pop(info.mid, None)
 
     async def subscribe(self, names: Sequence[str], qos: int) -> dict[str, Refusal]:
-        """Return once the broker confirmed or refused each name; the result has the refused."""
+        """Return once the broker confirmed or refused each name; the result contains the refused ones."""
         codes = await uncancelled(self.client.subscribe([(name, qos) for name in names]))
         answers = {name: refusal_of_code(code, qos) for name, code in zip(names, codes, strict=True)}
         return {name: refusal for name, refusal in answers.items() if refusal is not None}
@@ -182,7 +182,7 @@ class Connection:
         """Wait for the end of the connection.
 
         Raises:
-            ConnectionError: it is lost; the message has the broker's reason, or the socket's error.
+            ConnectionError: it is lost; the message contains the broker's reason, or the socket's error.
         """
         lost = self.client._disconnected
         await asyncio.wait([lost])

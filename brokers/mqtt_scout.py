@@ -17,7 +17,7 @@ from brokers.mqtt_link import Connection, MqttError, connect, disconnect
 from brokers.reconnect import finish, uncancelled
 
 _TRIES = 2
-"""A connection may be lost for another reason while a topic is requested, but hardly twice right after connecting."""
+"""A connection may be lost for another reason while a topic is requested, but rarely twice right after connecting."""
 _FORBIDDEN = "the broker closed the connection each time for this topic, as some do instead of refusing it"
 
 

@@ -32,7 +32,7 @@ class NatsProducer:
         self._name_of = line.name_of
         self._begun: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        """The limit of messages that nats-py does not accept at once."""
+        """A task for each message that nats-py does not accept at once."""
         self.link = line.link
 
     async def publish(self, topic: str, payload: bytes) -> None:
@@ -45,7 +45,7 @@ class NatsProducer:
             raise self._line.failed(topic, error) from None
 
     def begin(self, topic: str, payload: bytes, done: Done) -> None:
-        """The same without a task, unless nats-py has to wait."""
+        """Publish without a task, unless nats-py has to wait."""
         try:
             link, subject = self._ready(topic)
         except BrokerError as error:

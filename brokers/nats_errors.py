@@ -68,7 +68,7 @@ _CODES = {
     10028: CauseKind.LIMIT,
     10047: CauseKind.LIMIT,  # storage
     10054: CauseKind.LIMIT,  # length of a message
-    10113: CauseKind.LIMIT,  # the account wants max_bytes of each stream
+    10113: CauseKind.LIMIT,  # the account requires max_bytes for each stream
     10120: CauseKind.LIMIT,  # max_bytes of the stream
     10122: CauseKind.LIMIT,
 }

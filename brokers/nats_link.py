@@ -173,7 +173,7 @@ async def until_lost(link: NatsConnection) -> None:
     """Return when the connection is closed.
 
     Raises:
-        ConnectionError: it was lost, or the server asks its clients to leave; the message has nats-py's last error.
+        ConnectionError: it was lost, or the server asks its clients to leave; the message contains nats-py's last error.
     """
     while not (link.closed.is_set() or link.client.is_closed):
         with contextlib.suppress(TimeoutError):

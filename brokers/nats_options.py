@@ -38,7 +38,7 @@ def ports(*schemes: str) -> dict[str, int]:
 
 
 def server_url(endpoint: Endpoint) -> str:
-    """The endpoint's one host as nats-py wants it."""
+    """The endpoint's one host in nats-py's format."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     kind = endpoint.scheme.rpartition("+")[2]
     web = kind in ("ws", "wss")
@@ -64,7 +64,7 @@ def login(endpoint: Endpoint) -> dict[str, Any]:
     files = [option for option in (TOKEN_FILE, CREDS_FILE, NKEY_FILE) if endpoint.get(option)]
     if len(files) + (endpoint.username is not None) > 1:
         names = [option.name for option in files] + ["a user or token in the URL"] * (endpoint.username is not None)
-        raise UsageError(f"{endpoint}: {' and '.join(names)}: each says who we are; leave all but one out")
+        raise UsageError(f"{endpoint}: {' and '.join(names)}: each identifies this client; leave out all but one")
     if endpoint.username is not None:
         if endpoint.password is None:
             return found | {"token": endpoint.username}

@@ -80,7 +80,7 @@ async def _require_acknowledging(
     """Check that this user may acknowledge: otherwise it reads one window and then nothing.
 
     Raises:
-        BrokerError: this user may not.
+        BrokerError: this user may not acknowledge.
     """
     if endpoint.get(DOMAIN):  # the server then chooses another form of the subject
         return
@@ -126,6 +126,6 @@ def place(reply: bytes) -> tuple[int, int, int]:
 
 
 def number_of(reply: bytes) -> int:
-    """Only a message's number in the stream."""
+    """A message's number in the stream, without the other values of `place`."""
     words = reply.split(b".")
     return int(words[5 if len(words) == 9 else 7])

@@ -87,7 +87,7 @@ async def ask(endpoint: Endpoint, link: NatsConnection, verb: str, body: Mapping
     """Send a request to JetStream's API, for instance `STREAM.INFO.fanbench`.
 
     Raises:
-        AnswerError: it answered with an error. NoRespondersError: JetStream is not there. TimeoutError: no answer.
+        AnswerError: it answered with an error. NoRespondersError: JetStream is not available. TimeoutError: no answer.
         Error: this user has no right to send it.
     """
     domain = endpoint.get(DOMAIN)
@@ -142,8 +142,8 @@ async def look_at_stream(endpoint: Endpoint, link: NatsConnection) -> StreamFact
     )
     wanted = f"{subjects_of(endpoint)}.>"
     if facts.subjects and not any(overlap(subject, wanted) for subject in facts.subjects):
-        cause = f"it takes {', '.join(facts.subjects)}, and topics would be {wanted}"
-        step = "give what its subjects begin with as ?subject=, or use another stream"
+        cause = f"it takes {', '.join(facts.subjects)}, but topics would be {wanted}"
+        step = "give the prefix of its subjects as ?subject=, or use another stream"
         raise BrokerError(endpoint, f"use stream '{name}'", cause, CauseKind.CONFLICT, step)
     return facts
 
@@ -184,7 +184,7 @@ async def _create(endpoint: Endpoint, link: NatsConnection, name: str) -> Any:
 
 _STEPS = {
     10113: "give a bound with ?max_bytes=BYTES",
-    10065: "use the stream that has these subjects with ?stream=NAME, or other ones with ?subject=",
+    10065: "name the stream that has these subjects with ?stream=NAME, or choose other subjects with ?subject=",
     10074: "leave ?replicas out, or use a cluster",
     10005: "ask for fewer ?replicas, or another placement",
     10039: "enable JetStream for this account at the server",

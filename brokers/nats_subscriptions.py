@@ -61,7 +61,7 @@ class NatsSink:
         self.put_nowait = take
 
     def empty(self) -> bool:
-        """Nothing is ever in it."""
+        """It is always empty."""
         return True
 
 

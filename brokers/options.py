@@ -40,7 +40,7 @@ class Option(Generic[T]):
 
 
 def text(name: str, meaning: str, default: str = "", default_words: str = "") -> Option[str]:
-    """Any text but an empty one."""
+    """Any text except an empty one."""
 
     def read(value: str) -> str:
         if not value:
@@ -51,7 +51,7 @@ def text(name: str, meaning: str, default: str = "", default_words: str = "") ->
 
 
 def word(name: str, meaning: str, form: str, must: str, default: str = "", default_words: str = "") -> Option[str]:
-    """Text of a form that the protocol takes, as a regular expression; `must` says of it what it must be."""
+    """Text of a form that the protocol takes, as a regular expression; `must` describes that form for errors."""
     pattern = re.compile(form)
 
     def read(value: str) -> str:
@@ -66,7 +66,7 @@ def file(name: str, meaning: str, default_words: str = "none") -> Option[str]:
     """The path of a file; empty if none is given. Its name must end with `_file`, which marks it as a path.
 
     Raises:
-        ValueError: the name ends otherwise.
+        ValueError: the name does not end with `_file`.
     """
     if not name.endswith("_file"):
         raise ValueError(f"option '{name}' is the path of a file, and its name must end in _file")
@@ -94,7 +94,7 @@ def whole_number(
 
 
 def seconds(name: str, meaning: str, default: float, least: float = 0.0) -> Option[float]:
-    """Seconds, with a fraction if need be."""
+    """Seconds, possibly with a fraction."""
 
     def read(value: str) -> float:
         try:

@@ -12,7 +12,7 @@ def server_missing() -> str | None:
     """Why none of them can run here, and what to do; None if they can."""
     folder = resource_folder("per-client-server")
     if not (folder / "__main__.py").is_file():
-        return f"its server is not here: {folder} is missing; take fanbench's checkout or its wheel"
+        return f"its server is not installed: {folder} is missing; use fanbench's checkout or its wheel"
     return extra_missing("fanbench", EXTRA)
 
 

@@ -40,7 +40,7 @@ def _names(endpoint: Endpoint) -> TopicNames:
 
 
 async def _notify(session: PostgresSession, batch: Sequence[Outgoing[str]]) -> None:
-    """In one transaction, except large payloads that are equal."""
+    """Notify in one transaction; only large equal payloads need separate ones."""
     notices: list[tuple[str, str]] = []
     times: Counter[tuple[str, str]] = Counter()
     for outgoing in batch:

@@ -60,7 +60,7 @@ _BY_STATE: dict[str, CauseKind] = {
     "57P02": CauseKind.ELSEWHERE,
     "57P03": CauseKind.ELSEWHERE,
 }
-"""By SQLSTATE, from PostgreSQL's table of error codes."""
+"""The kinds by SQLSTATE, from PostgreSQL's table of error codes."""
 
 
 class DemotedServerError(ConnectionError):
@@ -137,7 +137,7 @@ class PostgresSession:
         self.connection.terminate()
 
     async def watch(self) -> None:
-        """Regularly check that the server accepts writes, and so that it is alive, until the connection is lost.
+        """Regularly check that the server accepts writes, and thus is alive, until the connection is lost.
 
         Raises:
             ConnectionError: it is lost, or the server no longer accepts writes.
@@ -164,7 +164,7 @@ async def require_target(session: PostgresSession) -> None:
     """Raise unless the server meets `target_session_attrs`.
 
     Raises:
-        DemotedServerError: it is not.
+        DemotedServerError: it does not.
     """
     wanted = session.endpoint.get(TARGET)
     if wanted == "any":

@@ -49,7 +49,7 @@ class RedisProducer:
             raise self._pipe.failed(topic, error) from None
 
     def begin(self, topic: str, payload: bytes, done: Done) -> None:
-        """The same without a task."""
+        """Publish without a task."""
         try:
             self._pipe.publish(topic, ("PUBLISH", self._name_of(topic), payload), done)
         except BrokerError as error:

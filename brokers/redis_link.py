@@ -234,7 +234,7 @@ async def watch_primary(endpoint: Endpoint, connection: Connection, *, itself: b
     With `itself`, ask on a separate connection, because a subscribing one cannot.
 
     Raises:
-        DemotedError: it is not.
+        DemotedError: it is no longer the primary.
     """
     server = endpoint
     async with asyncio.TaskGroup() as tasks:

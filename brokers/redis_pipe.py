@@ -63,7 +63,7 @@ class Pipe:
         self._feed.write(pack_command(command))  # type: ignore[arg-type]
 
     def publish(self, topic: str, command: Command, done: Done) -> None:
-        """The same for a command that publishes on a topic; see `BeginsPublishing`.
+        """Send a command that publishes on a topic, like `begin` of `BeginsPublishing`.
 
         Raises:
             BrokerError: there is no connection.

@@ -35,7 +35,7 @@ Ask = Callable[..., Awaitable[Any]]
 
 
 class DemotedError(ConnectionError):
-    """The server is not the primary, or no longer."""
+    """The server is not the primary, or no longer is."""
 
 
 def by_sentinel(endpoint: Endpoint) -> bool:
@@ -164,7 +164,7 @@ async def watch_sentinels(address: Address, look: Callable[[], Awaitable[Address
         await asyncio.sleep(WATCH_S)
         try:
             found = await look()
-        except Exception:  # noqa: S112 - they are away; the next turn may tell
+        except Exception:  # noqa: S112 - they do not answer; the next turn tries again
             continue
         if found != address:
             raise DemotedError(f"the sentinels name {found} instead of {address}")

@@ -75,7 +75,7 @@ class _First:
         return await self._cluster.read(self.link.target)
 
     async def serve(self, connection: Owners) -> None:
-        """Nothing to keep up."""
+        """There is no connection to maintain."""
 
     def lost(self, cause: str) -> None:
         """Nothing to lose."""
@@ -165,7 +165,7 @@ class BySlot(Generic[S]):
         return self._of[slot_of(name)]
 
     def sorted(self, names: Iterable[str]) -> dict[S, list[str]]:
-        """The names of each shard that has some."""
+        """The names by shard, without shards that have none."""
         found: dict[S, list[str]] = {}
         for name in names:
             found.setdefault(self.of(name), []).append(name)

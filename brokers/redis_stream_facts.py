@@ -43,7 +43,7 @@ async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
     """Read the stream's facts.
 
     Raises:
-        TooLargeError: its first or last entry is.
+        TooLargeError: its first or last entry is too large.
     """
     found = await _asked(connection, "XINFO", "STREAM", stream)
     if not found:
@@ -56,7 +56,7 @@ async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
 
 
 async def ids_of(connection: Connection, stream: str, position: bytes) -> RedisStreamFacts:
-    """The same from ids alone, and what follows a position.
+    """Read the facts from ids alone, and which entry follows a position.
 
     Raises:
         ResponseError: this user may not run scripts.
@@ -79,7 +79,7 @@ async def _asked(connection: Connection, *command: str | bytes | int) -> Sequenc
 
 
 async def require_reading(connection: Connection, stream: str) -> None:
-    """Read nothing, only to get the error that a read would raise.
+    """Request no entries, only the error that a read would raise.
 
     Raises:
         ResponseError: this user may not read it, or it is not a stream.

@@ -85,7 +85,7 @@ class RedisStreamsProducer:
             raise self._pipe.failed(topic, error) from None
 
     def begin(self, topic: str, payload: bytes, done: Done) -> None:
-        """The same without a task."""
+        """Publish without a task."""
         try:
             self._pipe.publish(topic, self._adds(topic, payload), done)
         except BrokerError as error:

@@ -19,7 +19,7 @@ from core.errors import FanbenchError
 STEADY_S = 2.0
 """A connection that lasted this long was good: after it, the delays start from the first."""
 LEAST_DIAL_S = 1.0
-"""The least time for each of several hosts, if the deadline allows it."""
+"""The minimum time for each of several hosts, if the deadline allows it."""
 _TELL_S = 10.0
 
 _log = logging.getLogger("fanbench.brokers")
@@ -140,7 +140,7 @@ class Supervisor(Generic[C]):
         try:
             self._line.lost(cause)
         except Exception:
-            _log.exception("%s: telling of the lost connection failed", self._endpoint)
+            _log.exception("%s: reporting the lost connection failed", self._endpoint)
         await self._to_its_end(quietly(self._line.hang_up(connection), self._endpoint.timeout_s))
         await self._cancelled(serving, self._endpoint.timeout_s)
 
@@ -175,7 +175,7 @@ class Supervisor(Generic[C]):
             self._told_s = now_s
             words = "no answer" if isinstance(error, TimeoutError) else endpoint.hide_secrets(reason(error))
             self._link.cause = words
-            _log.warning("%s: cannot connect to %s again: %s; trying on", endpoint, endpoint.hosts[0], words)
+            _log.warning("%s: cannot connect to %s again: %s; still trying", endpoint, endpoint.hosts[0], words)
 
     async def _dial(self, endpoint: Endpoint) -> C:
         """One attempt, in a separate task.
@@ -250,11 +250,11 @@ def _not_ready(error: FanbenchError) -> bool:
 
 
 def _step_after(endpoint: Endpoint, kind: CauseKind) -> str:
-    """The next step after a broker hung up on a first connection without a word: no reconnect will help."""
+    """The next step after a broker silently closed a first connection: no reconnect will help."""
     if kind in (CauseKind.LOST, CauseKind.UNKNOWN) and is_secure(endpoint.scheme):
         return "check the port, and whether the broker asks for a client certificate (?cert_file=PATH) that it trusts"
     if kind is CauseKind.LOST:
-        return "check the port, and whether the broker speaks this protocol, or TLS, there"
+        return "check the port, and whether the broker speaks this protocol, or TLS, on it"
     return ""
 
 

@@ -41,7 +41,7 @@ def refuse_without_tls(endpoint: Endpoint, schemes: Iterable[str]) -> None:
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
-    """Check the broker's certificate and name, and present ours, as the URL's options say.
+    """Check the broker's certificate and name, and present ours, according to the URL's options.
 
     Raises:
         UsageError: a file cannot be read or has the wrong content.

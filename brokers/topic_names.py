@@ -35,7 +35,7 @@ class TopicNames:
         name = self._name_of(topic)
         size = len(name.encode())  # UnicodeEncodeError, for half a surrogate pair, is a ValueError
         if size > self._max_bytes:
-            raise ValueError(f"{size} bytes of UTF-8, and the longest name has {self._max_bytes}")
+            raise ValueError(f"{size} bytes of UTF-8, but the longest allowed name has {self._max_bytes}")
         return name
 
     def sort_out(self, topics: Iterable[str]) -> tuple[dict[str, str], dict[str, Refusal]]:

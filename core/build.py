@@ -25,7 +25,7 @@ def installed_version() -> str:
 
 @cache
 def source_commit() -> str:
-    """The commit from FANBENCH_COMMIT, of the running checkout, or recorded in the wheel or sdist; else `unknown`."""
+    """The commit from FANBENCH_COMMIT, of the running checkout, or recorded in the wheel or sdist; otherwise `unknown`."""
     return commit_of(Path(__file__).parents[1]) or UNKNOWN
 
 
@@ -44,7 +44,7 @@ def _recorded(path: Path) -> str:
 def checked_out(folder: Path) -> str:
     """The commit of a checkout, without running git.
 
-    Empty if it is no checkout, or stores its references differently.
+    Empty if it is not a checkout, or stores its references differently.
     """
     git = folder / ".git"
     try:

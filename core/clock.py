@@ -41,7 +41,7 @@ def _reading() -> tuple[int, int, int]:
 
 
 class ClockWatch:
-    """The largest move of the wall clock against the monotonic one since the watch began, as seen at each `look`."""
+    """The largest movement of the wall clock relative to the monotonic one since the watch began, as seen at each `look`."""
 
     def __init__(self) -> None:
         self._began = ClockPair.read()

@@ -37,7 +37,7 @@ class OffsetInterval:
         return self.high_ns - self.ns
 
     def minus(self, other: OffsetInterval) -> OffsetInterval:
-        """How far the first clock is ahead of the second, both known against a third."""
+        """How far the first clock is ahead of the second, both relative to a third."""
         return OffsetInterval(self.low_ns - other.high_ns, self.high_ns - other.low_ns)
 
     def intersect(self, other: OffsetInterval) -> OffsetInterval | None:
@@ -107,7 +107,7 @@ class OffsetEstimator:
         self._kept: deque[TimedInterval] = deque()
         """The narrowest interval of each second."""
         self._latest: TimedInterval | None = None
-        """The drift since the narrowest may exceed the extra width of the latest."""
+        """The latest interval: the drift since the narrowest one may exceed its extra width."""
         self._drift: DriftRange | None = DriftRange(-MAX_DRIFT, MAX_DRIFT)
         self.stepped = False
         """Whether the intervals exclude one another: one of the two clocks was set, or runs unevenly."""

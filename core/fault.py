@@ -35,7 +35,7 @@ FaultKind = Literal[
 TAIL_S = 4.0
 """How long events continue after the last fault was undone: every adapter and client reconnects within half of it."""
 LANES = 2
-"""How many runs with faults of nodes are done at once: one takes a third of a core while it measures, and a core while its programs start."""
+"""How many faults of nodes run at the same time: one takes a third of a core while it measures, and a core while its programs start."""
 LAST_SIGNS_S = 2.0
 """How long every replica must deliver before a broken node comes back."""
 
@@ -153,8 +153,8 @@ WHAT: dict[FaultKind, Kind] = {
         "all nodes get SIGKILL at once", "all are started again, with the data they left", of_nodes=True, usual_s=14.0
     ),
     "deployment-break": Kind(
-        "--break, a command of your own, is run: whatever it breaks in your deployment",
-        "--mend, another one, is run",
+        "your own command --break runs: whatever it breaks in your deployment",
+        "your own command --mend runs",
         for_s=5.0,
     ),
 }
@@ -168,7 +168,7 @@ class Fault(BaseModel):
     kind: FaultKind
     at_s: float = Field(2.0, ge=0, description="seconds into the measured phase")
     for_s: float | None = Field(None, ge=0, description="seconds until it is undone; None: the default of its kind")
-    every_s: float = Field(0.0, ge=0, description="again this often while duration_s lasts; 0: once")
+    every_s: float = Field(0.0, ge=0, description="interval at which it repeats while duration_s lasts; 0: once")
     share: float | None = Field(
         None, gt=0, le=1, description="of the clients, for clients-stall and clients-churn (0.1) and clients-cut (1)"
     )
@@ -208,7 +208,7 @@ class Fault(BaseModel):
 
     @property
     def done_to_clients(self) -> bool:
-        """Whether the load causes it, on an order."""
+        """Whether the load causes it, when it is ordered to."""
         return self.kind.startswith("clients-")
 
     @property

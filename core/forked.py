@@ -119,7 +119,7 @@ class ForkServer:
         said = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         found = "does not answer" if process.poll() is None else f"ended with exit code {process.returncode}"
         command = f"{sys.executable} -P -m core.fork_server {' '.join(self._modules)}"
-        return f"{found}: {said[0] if said else 'it said nothing'}; see what `{command}` says"
+        return f"{found}: {said[0] if said else 'no output'}; see what `{command}` says"
 
     def spawn(self, name: str, program: str, log: Path, env: Mapping[str, str]) -> Child:
         """`core.process.spawn` for one of the programs, which forks only on Linux: elsewhere a fork may crash."""
@@ -140,7 +140,7 @@ class ForkServer:
             return self._exit_codes[number]
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
-        """Read its answers; when it has ended, end its programs, because nobody would hear of them again."""
+        """Read its answers; when it has ended, end its programs, because nobody would notice their end."""
         running: dict[int, int] = {}
         assert process.stdout is not None
         with process.stdout as answers:

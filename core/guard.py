@@ -1,7 +1,7 @@
 """Ends the process groups of a fanbench that was killed: run as `python core/guard.py` with a pipe as its stdin.
 
 The parent writes `+PGID` when it starts a group and `-PGID` when the group is gone. When the pipe closes, because
-the parent exited or was killed with SIGKILL, the groups still listed get SIGTERM, then SIGKILL. A container is no child
+the parent exited or was killed with SIGKILL, the groups still listed get SIGTERM, then SIGKILL. A container is not a child
 of the parent. It has a command that removes it: `+WORD<tab>WORD...`, and the same with `-` when it is gone; the guard
 runs the remaining commands last. The guard has its own session, so neither Ctrl-C nor a closed terminal reaches it. It
 imports nothing from fanbench, because it must start in a few milliseconds.

@@ -1,6 +1,6 @@
 """Identifies a clock: the processes of one host share a clock, unless one of them was given another.
 
-The difference of the wall clock and the monotonic one is equal in all processes of a host. NTP slews both, so the
+The difference between the wall clock and the monotonic one is equal in all processes of a host. NTP slews both, so the
 difference changes only when the wall clock is set. Two processes share a clock if host and difference are equal.
 """
 
@@ -17,7 +17,7 @@ from core.clock import ClockPair
 from core.clock_offset import OffsetInterval
 
 SAME_NS = 500_000
-"""The largest distance of two readings of one difference, if a process is interrupted while it reads."""
+"""The largest distance between two readings of one difference, if a process is interrupted while it reads."""
 MARK_BYTES = 64
 """The largest size of a mark."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -36,7 +36,7 @@ def host_name() -> str:
 
 
 def short_name(server: str) -> str:
-    """A replica's name as it stands in a mark."""
+    """A replica's short name in a mark."""
     return hashlib.sha256(server.encode()).hexdigest()[:4]
 
 

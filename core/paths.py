@@ -31,7 +31,7 @@ def file_to_write(path: str | Path) -> Path:
 
 
 def first_line(path: str | Path) -> str:
-    """The first line of a text file, as secrets are kept: without its end, and without the mark that Windows puts before it.
+    """The first line of a text file that holds a secret, without its line end and without a byte-order mark.
 
     Raises:
         OSError: it cannot be read. ValueError: it is not UTF-8, or that line is empty.

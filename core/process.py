@@ -125,7 +125,7 @@ class Child:
         return True
 
     def terminate(self) -> None:
-        """SIGTERM to the child itself, which goes on if it was stopped."""
+        """Sends SIGTERM to the child itself, which continues if it was stopped."""
         if self._process.poll() is None:
             self.send_signal(signal.SIGCONT)
             with contextlib.suppress(ProcessLookupError):

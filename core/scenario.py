@@ -68,12 +68,12 @@ class Scenario(BaseModel):
         0.0,
         ge=0,
         le=10_000,
-        description="sessions that begin per second, each a topic that ends again; 0: topics are permanent",
+        description="sessions that begin per second, each a short-lived topic; 0: topics are permanent",
     )
     topic_lifetime_s: Range = Field((5.0, 60.0), description="shortest and longest session, in seconds")
-    topic_rate_hz: Range = Field((30.0, 100.0), description="least and most events per second of a session")
+    topic_rate_hz: Range = Field((30.0, 100.0), description="lowest and highest event rate of a session")
     topic_payload_bytes: ByteRange = Field(
-        (4, 40), description="least and most bytes of a session's event, without its stamp"
+        (4, 40), description="smallest and largest payload of a session's event, without its stamp"
     )
     clients_per_topic: int = Field(1, ge=1, le=16, description="clients of each session from its start")
     second_tab: Share = Field(0.0, description="share of the sessions that get another client half-way")
@@ -224,6 +224,6 @@ def read_toml(path: Path, what: str, model: str) -> dict[str, object]:
     except OSError as error:
         raise UsageError(f"{what} {path}: {error.strerror}; give a TOML file such as {model}") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{what} {path} is not TOML: {error}; see {model} for a model") from error
+        raise UsageError(f"{what} {path} is not TOML: {error}; see {model} for an example") from error
     except ValueError as error:
         raise UsageError(f"{what} {path}: {error}; give a TOML file such as {model}") from error

@@ -3,7 +3,7 @@
 - `readable`, a one-line UTF-8 JSON object:
   `{"stream":"k3f9","seq":17,"topic":"events","phase":"measure","due_ns":…,"sent_ns":…,"pad":"…"}`
 - `compact`, for small payloads: `k3f9-17m5fe3a1b2c3d4e.3e8 PAYLOAD`. That is the id, `w` or `m` for the phase, due in
-  microseconds and sent - due, both hexadecimal. The topic is that on which the event arrived. Instants are truncated to
+  microseconds and sent - due, both hexadecimal. The topic is the one on which the event arrived. Instants are truncated to
   microseconds.
 """
 
@@ -35,7 +35,7 @@ _FIELDS = (
 _EXACT = re.compile((r"\{" + _FIELDS + r"\Z").encode())
 """The output of `encode`, except for topics with escaped or non-ASCII characters: parsed in half the time."""
 RECEIVED_PATTERN = rf'\{{"server":"({_PLAIN}*)","received_ns":{_INSTANT},' + _FIELDS
-"""The same as a replica passes it on. Groups, all ASCII: server, received_ns, stream, seq, topic, phase, due_ns, sent_ns, pad."""
+"""A stamp as a replica passes it on. Groups, all ASCII: server, received_ns, stream, seq, topic, phase, due_ns, sent_ns, pad."""
 _EXACT_RECEIVED = re.compile(RECEIVED_PATTERN + r"\Z")
 _COMPACT = re.compile(rb"([a-z0-9]{1,32})-(0|[1-9][0-9]{0,17})([wm])([0-9a-f]{1,13})\.([0-9a-f]{1,12}) ")
 _RECEIVED = re.compile(r"([wm])([0-9a-f]{1,13})\.([0-9a-f]{1,12})\.(-?[0-9a-f]{1,12}) ")

@@ -1,6 +1,6 @@
-"""Sessions (topics that live for seconds), as a schedule that every program computes in the same way.
+"""Sessions (short-lived topics), as a schedule that every program computes in the same way.
 
-docs/decisions/0015 has the reasons. A session is a topic of its own. Its events come in bursts, as a language model
+docs/decisions/0015 has the reasons. A session is a separate topic. Its events come in bursts, as a language model
 emits tokens; the last is an end marker, and the name is never used again. A visit is one client's stay at a session.
 Both follow only from the rules.
 """

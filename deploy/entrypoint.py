@@ -2,7 +2,7 @@
 
 Compose tells no container which profiles are active, so the programs look for the brokers' names. A broker counts
 once its name resolves, a cluster by that of any of its nodes; redis, which profile `load` brings too, only if no other has appeared in SETTLE_S, or next to
-Locust in the longer SETTLE_BESIDE_LOCUST_S: a replica that settled on redis too soon would see no event, for good.
+Locust in the longer SETTLE_BESIDE_LOCUST_S: a replica that settled on redis too soon would never see an event.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def hosts(url: str) -> list[tuple[str, int]]:
 
 
 def look(name: str, host: str, port: int, present: set[str], answering: set[str]) -> None:
-    """Wait until a `host` of broker `name` resolves, then until a port takes a connection; a thread's whole life."""
+    """Wait until a `host` of broker `name` resolves, then until a port takes a connection; runs as a thread."""
     while name not in answering:
         try:
             # The dot ends the name: no search domain of the host may supply a broker of its own.
@@ -105,7 +105,7 @@ if __name__ == "__main__":
     if os.environ.get("FANBENCH_BROKER_URL") == "auto":
         os.environ["FANBENCH_BROKER_URL"] = find_broker()
         say(f"broker {os.environ['FANBENCH_BROKER_URL'].rpartition('@')[2]}")
-    # A replica goes by its container's id, which is what `docker stop` takes.
+    # A replica's name is its container's id, which is what `docker stop` takes.
     os.environ.setdefault("FANBENCH_SERVER", socket.gethostname())
     # A client is a descriptor, at the replicas and at the load workers; the usual soft limit is 1024.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

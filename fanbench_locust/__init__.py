@@ -1,4 +1,4 @@
-"""fanbench's `SSEUser` for locustfiles of other people: `from fanbench_locust import SSEUser`.
+"""fanbench's `SSEUser` for your own locustfiles: `from fanbench_locust import SSEUser`.
 
 fanbench's own packages have names such as `load` and `core`, which your project may use too. This module imports them
 without leaving those names behind: `import load` means the same in your project before and after.

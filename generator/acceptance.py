@@ -1,4 +1,4 @@
-"""Whether a service accepted what was published to it by HTTP, said at the end."""
+"""Whether a service accepted what was published to it by HTTP, reported at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("fanbench.generator")
 
 
 def require_accepted(settings: GeneratorSettings, report: GeneratorReport) -> None:
-    """Warn of events that the service did not accept; at a broker there is nothing to say.
+    """Warn of events that the service did not accept; at a broker there is nothing to report.
 
     Raises:
         TransientError: it accepted none.

@@ -16,7 +16,7 @@ _EXPIRED_BYTES = 8
 
 
 class _Itimerspec(ctypes.Structure):
-    """`struct itimerspec` of timerfd_settime(2): when again, and when first."""
+    """`struct itimerspec` of timerfd_settime(2): the interval, and the first expiry."""
 
     _fields_ = (
         ("again_s", ctypes.c_long),

@@ -44,7 +44,7 @@ class ReplicaClocks:
         self.estimators.setdefault(server, OffsetEstimator()).add(left_ns, remote_ns, back_ns)
 
     def renew(self) -> None:
-        """Make the mark of the moment, against the replica with the lowest name."""
+        """Make the current mark, against the replica with the lowest name."""
         clock = HostClock.read()
         at_ns = now_ns()
         server = min(self.estimators, default="")
@@ -54,7 +54,7 @@ class ReplicaClocks:
         self.mark = ClockMark(clock, short_name(server) if ahead else "", ahead).encode()
 
     def offsets(self) -> dict[str, ClockOffset]:
-        """Each replica's clock against this one, as known now."""
+        """Each replica's clock relative to this one, as known now."""
         known = {name: one.at(now_ns()) for name, one in sorted(self.estimators.items())}
         return {
             name: ClockOffset(ahead_ms=one.ns / 1e6, bound_ms=one.bound_ns / 1e6)

@@ -1,4 +1,4 @@
-"""One kept HTTP/1.1 connection to a service's publishing address: requests go out in order, some before the answers are here."""
+"""One kept HTTP/1.1 connection to a service's publishing address: requests go out in order, some before earlier answers have arrived."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.errors import FanbenchError
 ANSWER_S = 10.0
 CONNECT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
-"""Between two attempts to connect, doubled for each that failed."""
+"""The delay between two attempts to connect, doubled after each failure."""
 _SHOWN_BYTES = 100
 
 
@@ -45,11 +45,11 @@ class _Exchange(NamedTuple):
 
 
 class HttpLane(asyncio.Protocol):
-    """Requests in their order over one connection, which is made with the first of them and again when it is lost.
+    """Sends requests in order over one connection, which opens with the first request and again when it is lost.
 
-    `depth` of them may be under way; what is beyond waits its turn. After `Connection: close` those that were sent and
-    not answered are sent again, as the server says by it that it takes no more. Where the connection ends without a word
-    they fail: nobody knows whether they were taken.
+    At most `depth` are under way; further ones wait. After `Connection: close`, requests without an
+    answer are sent again, because it means that the server accepts no more. If the connection ends without it, they
+    fail, because the server may have accepted them.
     """
 
     def __init__(self, origin: Origin, tls: LaneTls | None, depth: int, answer_s: float = ANSWER_S) -> None:
@@ -93,7 +93,7 @@ class HttpLane(asyncio.Protocol):
             with contextlib.suppress(ValueError):
                 self._waiting.remove(exchange)
             if exchange in self._sent and self._transport is not None:
-                self._transport.abort()  # its late answer could be taken for the next one
+                self._transport.abort()  # its late answer could be mistaken for the next one
             raise PublishError(self._origin.url, f"no answer within {self._answer_s:g} s") from None
 
     def _advance(self) -> None:
@@ -117,7 +117,7 @@ class HttpLane(asyncio.Protocol):
                     ssl=self._tls.context if self._tls is not None else None,
                     server_hostname=self._tls.server_name if self._tls is not None else None,
                 )
-        except (OSError, UnicodeError) as error:  # the latter of a name that no name server takes
+        except (OSError, UnicodeError) as error:  # the latter if no name server accepts the name
             self._connecting = None
             reason = "no connection in time" if isinstance(error, TimeoutError) else "not connected"
             self._cause = why_lost(error) if isinstance(error, OSError) else str(error)
@@ -130,7 +130,7 @@ class HttpLane(asyncio.Protocol):
         """Of asyncio.Protocol."""
         self._connecting, self._failures = None, 0
         self._parser, self._last, self._status = HttpResponseParser(self), False, 0
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by isinstance
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class does not pass isinstance
         self._advance()
 
     def data_received(self, data: bytes) -> None:

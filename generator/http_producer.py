@@ -15,7 +15,7 @@ from generator.http_lane import HttpLane, LaneTls
 
 
 class HttpProducer:
-    """Some kept connections; a topic keeps to one of them, so that its events arrive in their order."""
+    """Several kept connections; each topic uses one of them, so that its events arrive in order."""
 
     def __init__(
         self, origin: Origin, request: PublishRequest, connections: int, pipeline: int, tls: TlsSettings
@@ -52,7 +52,7 @@ class HttpProducer:
 async def http_producer(
     origin: Origin, request: PublishRequest, connections: int, pipeline: int, tls: TlsSettings
 ) -> AsyncIterator[HttpProducer]:
-    """A producer that connects with its first events, and is closed with the block; `tls` is that of `https://`.
+    """A producer that connects with its first events, and closes with the block; `tls` is for `https://`.
 
     Raises:
         UsageError: a file of `tls` cannot be used.

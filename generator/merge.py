@@ -37,8 +37,8 @@ def merge_files(paths: Sequence[str]) -> str:
 def merge(reports: Mapping[str, GeneratorReport]) -> GeneratorReport:
     """Counts, rates and CPU add up, histograms are merged, and the outage is the longest. Keys name the reports in errors.
 
-    The offset of a replica's clock is the narrowest; it is left out where those of the shares exclude each other, as the
-    shares' own clocks then differ.
+    For a replica's clock the narrowest offset counts; it is left out if the shares' offsets exclude each other, because
+    the shares' own clocks then differ.
 
     Raises:
         UsageError: they are not shares of one schedule.
@@ -62,7 +62,7 @@ def merge(reports: Mapping[str, GeneratorReport]) -> GeneratorReport:
         scheduled=sum(report.scheduled for report in all_),
         offered_hz=sum(report.offered_hz for report in all_),
         achieved_hz=sum(report.achieved_hz for report in all_),
-        # 0 where a share measured nothing.
+        # 0 if a share measured nothing.
         measure_started_ns=min((report.measure_started_ns for report in all_ if report.measure_started_ns), default=0),
         measure_ended_ns=max(report.measure_ended_ns for report in all_),
         lateness_ms=lateness.summary_ms(),
@@ -87,7 +87,7 @@ def _require_one_schedule(reports: Mapping[str, GeneratorReport]) -> None:
             if (other := publisher_of.setdefault(topic, name)) != name:
                 raise UsageError(
                     f"{other} and {name} both published to topic {topic}: a topic belongs to one share; give each generator "
-                    "a FANBENCH_SHARE of its own, and all the same FANBENCH_TOPICS"
+                    "a different FANBENCH_SHARE, and all the same FANBENCH_TOPICS"
                 )
 
 

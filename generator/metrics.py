@@ -16,7 +16,7 @@ from generator.publishes import Connected
 
 
 class PublishedMetrics:
-    """Read in another thread: it takes single values, which are whole at any moment."""
+    """Read in another thread: it reads single values, which are consistent at any moment."""
 
     def __init__(self, publisher: EventPublisher, link: Connected, rate_hz: float) -> None:
         self._publisher = publisher
@@ -36,7 +36,7 @@ class PublishedMetrics:
         yield CounterMetricFamily("fanbench_retried", "Of them, published at a later try", publisher.retried)
         words = "From due to sent, of each event"
         yield latencies("fanbench_schedule_lag_seconds", words, publisher.schedule_lag)
-        words = "From sent to the delivery promise being met, of each publish that succeeded"
+        words = "From sent until the delivery promise was met, of each publish that succeeded"
         yield latencies("fanbench_publish_seconds", words, publisher.publishing)
 
 

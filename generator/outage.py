@@ -19,13 +19,13 @@ class WatchedPublish:
         self._down_since_s: float | None = None
         self._longest_s = 0.0
         self.took = LatencyBuckets()
-        """Of each publish that succeeded."""
+        """The durations of successful publishes."""
 
     async def __call__(self, topic: str, payload: bytes) -> None:
         """Publish.
 
         Raises:
-            FanbenchError: as the adapter does.
+            FanbenchError: whatever the adapter raises.
         """
         started_s = time.monotonic()
         try:

@@ -15,11 +15,14 @@ from brokers.reconnect import delays_s
 from core.errors import FanbenchError
 
 WINDOW = 64
-"""Events in flight at once: one at a time would take a broker that syncs each to disk minutes to take what a minute left."""
+"""The number of events in flight at once.
+
+One at a time, a broker that syncs each to disk would take minutes for the backlog of one minute.
+"""
 
 
 class Letter(NamedTuple):
-    """An event that failed, in the order in which events were due."""
+    """An event that failed; `number` gives the order in which events were due."""
 
     number: int
     topic: str

@@ -29,12 +29,12 @@ from generator.share import Share
 AHEAD_NS = 100_000_000
 """The time from announcing the schedule's start to the start itself, so that all processes know it in time."""
 STOP_S = 25.0
-"""For a process to end once nobody listens to it: it may wait for what is in flight, and for its outbox."""
+"""Time for a process to end once nobody listens to it: it may wait for what is in flight, and for its outbox."""
 _SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 
 
 class MemberNews(NamedTuple):
-    """What a process tells the first one: that it is connected, its report, or why it ended."""
+    """A process's message to the first one: that it is connected, its report, or why it ended."""
 
     what: Literal["connected", "report", "error"]
     text: str = ""
@@ -58,7 +58,8 @@ def run_processes(settings: GeneratorSettings) -> None:
     """Publish in `settings.processes` processes until the schedule ends, or SIGTERM; write the one report.
 
     Raises:
-        UsageError: a setting cannot be used. BrokerError, or FanbenchError with its words: the broker does not answer.
+        UsageError: a setting cannot be used.
+        BrokerError: the broker does not answer; or FanbenchError with its text.
         TransientError: a process ended without a report, or a service accepted no event.
     """
     settings.require_topics()
@@ -90,14 +91,14 @@ def _signals() -> Iterator[socket.socket]:
 @contextmanager
 def _started(settings: GeneratorSettings) -> Iterator[list[_Member]]:
     """Start the processes; all have ended when the block exits."""
-    context = multiprocessing.get_context("fork")  # all is imported, and nothing runs yet
+    context = multiprocessing.get_context("fork")  # everything is imported, and nothing runs yet
     shares = settings.its_share().split(settings.processes)
     pipes = [context.Pipe() for _ in shares]
     stream = new_stream(settings.starts_ns())
     members: list[_Member] = []
     try:
         for number, (share, (ours, theirs)) in enumerate(zip(shares, pipes, strict=True)):
-            # Whoever still holds our end would keep the others from seeing that we are gone.
+            # If another process kept our end open, the others would not notice that we are gone.
             not_its = [end for pair in pipes for end in pair if end is not theirs]
             own = settings.of_process(share, number)
             process = context.Process(target=_run_member, args=(own, theirs, not_its, stream), daemon=True)
@@ -116,7 +117,7 @@ def _started(settings: GeneratorSettings) -> Iterator[list[_Member]]:
 
 
 class _Conductor:
-    """Starts and ends the processes together, and collects what they tell."""
+    """Starts and ends the processes together, and collects their messages."""
 
     def __init__(self, settings: GeneratorSettings, members: Sequence[_Member]) -> None:
         self._settings = settings
@@ -128,7 +129,7 @@ class _Conductor:
         self._begun = self._called_off = False
 
     def conduct(self, signals: socket.socket) -> dict[str, GeneratorReport]:
-        """Until all have ended: their reports by share; fewer than there are shares if called off before they were connected.
+        """Wait until all have ended; return their reports by share, fewer if called off before they were connected.
 
         Raises:
             FanbenchError: of the first process that ended for another reason.
@@ -160,7 +161,7 @@ class _Conductor:
     def _tell(self, order: Order) -> None:
         for link in self._open:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                link.send(order)  # one that has ended is heard of next
+                link.send(order)  # the end of a process is noticed with its next message
 
     def _hear(self, member: _Member) -> None:
         try:
@@ -183,7 +184,7 @@ class _Conductor:
             self._fail(
                 TransientError(
                     f"the process of share {member.share} ended with exit code {member.process.exitcode} and without a report, so "
-                    "that what was published is not known; look for what ended it (memory, a signal), and start again"
+                    "it is unknown what was published; find out what ended it (memory, a signal), and start again"
                 )
             )
 

@@ -23,11 +23,11 @@ class Publishes(Protocol):
     def link(self) -> Connected: ...
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the event is taken, and raise FanbenchError if it is not."""
+        """Return once the event is accepted, and raise FanbenchError if it is not."""
 
 
 def failure_reason(error: FanbenchError) -> str:
-    """The same words for all that failed alike."""
+    """The same text for all failures of one kind."""
     if isinstance(error, PublishError):
         return error.reason
     return error.kind.value if isinstance(error, BrokerError) else type(error).__name__

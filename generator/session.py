@@ -114,9 +114,9 @@ def first_instant_ns(settings: GeneratorSettings, orders: Orders) -> int:
     """When the schedule starts, if that was ordered; 0: now.
 
     Raises:
-        UsageError: that instant is over, so that a part of the schedule would be published late.
+        UsageError: that instant has passed, so a part of the schedule would be published late.
     """
-    # Read again: the rules may now say it, as they do to the load.
+    # Read again: the rules may contain the instant by now, which the load reads there.
     if settings.sessions and (starts_ns := read_rules(settings.sessions).starts_ns):
         return starts_ns
     if (starts_ns := settings.starts_ns()) and (over_s := (now_ns() - starts_ns) / NS_PER_S) > 0:
@@ -169,7 +169,7 @@ def read_rules(path: Path) -> SessionRules:
     """
     rules = codec.read(SessionRules, path)
     if rules is None:
-        raise UsageError(f"FANBENCH_SESSIONS={path}: no such file; docs/scenarios.md has a model")
+        raise UsageError(f"FANBENCH_SESSIONS={path}: no such file; docs/scenarios.md has an example")
     return rules
 
 

@@ -19,7 +19,7 @@ from generator.schedule import NS_PER_S
 from generator.share import Share, parse_share
 
 LONGEST_S = 10.0**8
-"""Three years: `for ever`, and no overflow where seconds become nanoseconds."""
+"""Three years: Practically forever, and no overflow when seconds become nanoseconds."""
 
 
 def _checked_share(text: str) -> str:
@@ -60,15 +60,17 @@ class GeneratorSettings(BaseSettings):
     )
     header: SecretStr = Field(
         SecretStr(""),
-        description="with publish: 'Name: value'; several on a line each, such as Authorization: Bearer ...",
+        description="with publish: 'Name: value'; several on separate lines, such as Authorization: Bearer ...",
     )
     publish_body: str = Field(
         "{event}",
-        description="with publish: what is sent, with {topic} and {event}; {event:text} within a JSON string, {event:form} in a form",
+        description="with publish: the body, with {topic} and {event}; {event:text} within a JSON string, {event:form} in a form",
     )
-    publish_connections: int = Field(8, ge=1, le=1024, description="with publish: connections; a topic keeps to one")
+    publish_connections: int = Field(
+        8, ge=1, le=1024, description="with publish: number of connections; each topic uses one of them"
+    )
     publish_pipeline: int = Field(
-        16, ge=1, le=10_000, description="with publish: requests under way on a connection before its answers; 1: none"
+        16, ge=1, le=10_000, description="with publish: requests under way on a connection; 1: wait for each answer"
     )
     ca_file: FileToRead = Field(
         None, description="with publish to https://: PEM certificates to trust, instead of the system's"
@@ -149,13 +151,13 @@ class GeneratorSettings(BaseSettings):
         return parse_share(self.share)
 
     def require_topics(self) -> None:
-        """Raise UsageError if a process would have no topic to publish to. Sessions come without end, so each has some."""
+        """Raise UsageError if a process would have no topic to publish to. Sessions never end, so each process has some."""
         if not self.sessions:
             for share in self.its_share().split(self.processes):
                 share.topics_of(expand_topics(self.topics))
 
     def starts_ns(self) -> int:
-        """The instant at which the schedule starts, if one is given; else 0."""
+        """The instant at which the schedule starts, if one is given; otherwise 0."""
         return round(_instant(self.starts_at).timestamp() * NS_PER_S) if self.starts_at else 0
 
     def of_process(self, share: Share, number: int) -> GeneratorSettings:

@@ -38,7 +38,7 @@ class Share(NamedTuple):
         return own
 
     def split(self, processes: int) -> list[Share]:
-        """So many shares that are this one together."""
+        """Split this share into that many shares."""
         return [Share(self.number + part * self.of, self.of * processes) for part in range(processes)]
 
 
@@ -46,10 +46,10 @@ WHOLE = Share()
 
 
 def parse_share(text: str) -> Share:
-    """`2/3`; nothing is the whole.
+    """Parse `2/3`; an empty text is the whole.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text has another form.
     """
     if not text:
         return WHOLE

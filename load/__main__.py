@@ -1,8 +1,8 @@
 """`python -m load WORD…`, installed as `fanbench-locust WORD…`: Locust with our suite, wherever fanbench is installed.
 
-Without `-f` it takes load/sse.py, or load/ws.py after the word `ws`; all other words are Locust's. It also starts in two
-thirds of Locust's time: gevent announces each module that it patches, and for each of those 25 times
-metadata.entry_points looks through all packages that are installed, which do not change meanwhile (docs/decisions/0006).
+Without `-f` it runs load/sse.py, or load/ws.py after the word `ws`; all other arguments are Locust's. It also starts in
+two thirds of Locust's time: gevent announces each of the 25 modules that it patches, and each time
+metadata.entry_points searches all installed packages, although they do not change (docs/decisions/0006).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ metadata.entry_points = cache(metadata.entry_points)  # type: ignore[assignment]
 
 from locust.main import main as locust  # noqa: E402 - patches as it is imported
 
-# Locust puts the current directory and the locustfile's on the path, where anything may have the name of a module of
-# ours or of a library's: what the suite needs is imported before.
+# Locust adds the current directory and the locustfile's directory to the path, where anything may have the name of one
+# of our modules or a library's: import what the suite needs first.
 import load.users  # noqa: E402, F401
 
 LOCUSTFILES = ("sse", "ws")

@@ -23,12 +23,14 @@ def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
     addresses = []
     for origin in origins:
         try:
-            origin.host.encode("idna")  # as getaddrinfo does, for whose error gevent's thread would print a traceback
+            origin.host.encode(
+                "idna"
+            )  # getaddrinfo checks this too, but its error would make gevent's thread print a traceback
             found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # the latter of a name that no name server takes
+        except (OSError, UnicodeError) as error:  # the latter if no name server accepts the name
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UsageError(f"replica {origin.url}: {reason}; is the host name right?") from error
-        # Replicas may share one name, as under compose; each of its addresses is one. A name server rotates them.
+        # Replicas may share one name, as under compose; each of its addresses is one replica. A name server rotates them.
         places = sorted((family, place) for family, _, _, _, place in found)
         chosen = _family(places)
         addresses += [ReplicaAddress(origin, family, place) for family, place in places if family == chosen]
@@ -36,7 +38,7 @@ def resolve(origins: Sequence[Origin]) -> list[ReplicaAddress]:
 
 
 def _family(places: Sequence[tuple[int, SocketAddress]]) -> int:
-    """The family of addresses to use: `localhost` often has two, and a port that compose publishes only IPv4's.
+    """The family of addresses to use: `localhost` often has two, but a port that compose publishes has only IPv4.
 
     Returns the first address that accepts a connection, IPv4 before IPv6; if none does, the IPv4 address, whose refusal is reported.
     """

@@ -1,4 +1,4 @@
-"""Bodies of endpoints that ours never send: of a length that is known, and compressed ones."""
+"""Bodies that endpoints send but our replicas never do: with a known length, or compressed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from load.http1 import ChunkedBody, Http1Error, PlainBody, ResponseHead
 
 Body = ChunkedBody | PlainBody
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
-"""Of one read, which is a few hundred thousand bytes at most before."""
+"""The limit of one read after decompression; before decompression, a read has at most a few hundred thousand bytes."""
 _ANY = zlib.MAX_WBITS | 32
-"""gzip or zlib, as the first bytes say."""
+"""gzip or zlib, depending on the first bytes."""
 
 
 class Inflater(Protocol):
-    """Takes a compression off a stream of bytes."""
+    """Decompresses a stream of bytes."""
 
     def __call__(self, data: bytes, /) -> bytes: ...
 
@@ -43,7 +43,7 @@ class SizedBody:
 
 
 class CompressedBody:
-    """A compressed body in another framing. Its bytes depend on all earlier ones, so two clients cannot share them."""
+    """A compressed body in another framing. Its bytes depend on all earlier ones, so no two clients share them."""
 
     __slots__ = ("_framing", "_inflate", "between", "reply")
 
@@ -71,10 +71,10 @@ class CompressedBody:
 
 
 class Gzip:
-    """Takes off gzip, or zlib as `deflate` means; a server may begin a new gzip member at each flush.
+    """Decompresses gzip, or zlib, which `deflate` means; a server may begin a new gzip member at each flush.
 
     Raises:
-        Http1Error: one read becomes more than MAX_INFLATED_BYTES.
+        Http1Error: one read expands to more than MAX_INFLATED_BYTES.
     """
 
     __slots__ = ("_member",)
@@ -89,7 +89,7 @@ class Gzip:
                 self._member = zlib.decompressobj(wbits=_ANY)
             found += self._member.decompress(data, MAX_INFLATED_BYTES - len(found) + 1)
             if len(found) > MAX_INFLATED_BYTES:
-                raise Http1Error(f"a compressed read becomes more than {MAX_INFLATED_BYTES:,} bytes")
+                raise Http1Error(f"a compressed read expands to more than {MAX_INFLATED_BYTES:,} bytes")
             data = self._member.unused_data
         return found
 
@@ -106,7 +106,7 @@ def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:
     """Return a factory for the body's decompressor; None if it is not compressed.
 
     Raises:
-        Http1Error: it is compressed in a way that is not known here.
+        Http1Error: its compression is unknown.
     """
     coding = head.headers.get("content-encoding", "identity").strip().lower()
     if coding in ("", "identity"):
@@ -119,6 +119,6 @@ def inflater_of(head: ResponseHead) -> Callable[[], Inflater] | None:
 
 
 def length_of(head: ResponseHead) -> int | None:
-    """Return the body's length in bytes if the head has it, else None."""
+    """Return the body's length in bytes if the head has it, otherwise None."""
     text = head.headers.get("content-length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 and not head.chunked else None

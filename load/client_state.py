@@ -86,7 +86,7 @@ class ClientState:
         self.connected = False
         self.opened_once = False
         self.aside = False
-        """Whether a fault is done to this client: its deliveries are distinguished from the bystanders' from then on."""
+        """Whether a fault affects this client: its deliveries are distinguished from the bystanders' from then on."""
         self.recovery: Recovery | None = None
         self._counters = counters
         self._tracks: dict[Series, Track] = {}
@@ -112,7 +112,7 @@ class ClientState:
         self.rest(False)
 
     def rest(self, resting: bool) -> None:
-        """The client is disconnected on purpose, or no longer."""
+        """Record that the client is disconnected on purpose, or that this has ended."""
         self._counters.resting += resting - self._resting
         self._resting = resting
 

@@ -1,4 +1,4 @@
-"""How far the clock of a server may be from ours, as the `Date` headers of its answers bound it."""
+"""Bounds how far a server's clock is from ours, by the `Date` headers of its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moves the instants of events into this process's own clock, and takes account of how exactly that is known."""
+"""Converts the instants of events to this process's own clock, and tracks how exactly it is known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class Shifts(NamedTuple):
-    """By how much each event's instants are ahead of this process's clock, in nanoseconds."""
+    """How far each event's instants are ahead of this process's clock, in nanoseconds."""
 
     generator_ns: Ints
     server_ns: Ints
@@ -44,7 +44,7 @@ class ClockCorrection:
         self.tally = ClockTally()
         self._watch = ClockWatch()
         self._generators: dict[str, HostClock] = {}
-        """Each stream's, as its first mark said."""
+        """The clock of each stream's generator, according to its first mark."""
         self._last_mark: ClockMark | None = None
 
     def restart(self) -> None:
@@ -107,7 +107,7 @@ class ClockCorrection:
             tally.note_bound("broker", 0 if pair.one else pair.server.bound_ns + pair.generator.bound_ns)
 
     def look(self) -> None:
-        """Take note of clocks that were set; call it often."""
+        """Detect clocks that were set; call it often."""
         self._watch.look()
         if abs(self._watch.farthest_ns) > MAX_STEP_NS:
             self.tally.note_set(socket.gethostname(), self._watch.farthest_ns)
@@ -131,7 +131,7 @@ class ClockCorrection:
     def _against(
         self, reference: OffsetInterval, ahead: dict[str, OffsetInterval], now_ns: int
     ) -> dict[str, OffsetInterval]:
-        """The clocks that are not the reference's, against it."""
+        """The offsets of the other clocks from the reference."""
         known = dict(ahead) | {socket.gethostname(): SAME}
         generator = self.known.generator_ahead(self._last_mark, now_ns) if self._last_mark is not None else None
         if generator is not None:

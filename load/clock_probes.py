@@ -46,7 +46,7 @@ class Probes:
         self._until_s = 0.0
 
     def start(self, addresses: Sequence[ReplicaAddress]) -> None:
-        """Begin, unless it has."""
+        """Begin, unless it has begun."""
         if self._until_s:
             return
         self._until_s = monotonic() + WAIT_S
@@ -54,7 +54,7 @@ class Probes:
         self._greenlets = [gevent.spawn(self._follow, address) for address in addresses]
 
     def waiting(self) -> bool:
-        """Whether clocks are still to be known, and not for too long yet."""
+        """Whether clocks are still unknown and the wait is not over."""
         return self._unsettled > 0 and monotonic() < self._until_s
 
     def stop(self) -> None:
@@ -81,7 +81,7 @@ class Probes:
                 gevent.sleep(CLOCK_AGAIN_S)
 
     def _pause_s(self, heard: set[str]) -> float:
-        """Until the next request to an address that leads to these replicas."""
+        """Return the seconds until the next request to an address that leads to these replicas."""
         replicas = self._known.replicas
         if all(replicas[server].one for server in heard):
             return ONE_CLOCK_EVERY_S

@@ -11,7 +11,7 @@ from core.histogram import Histogram
 from load.clock_tally import ClockTally
 
 MAX_SHARE = 0.10
-"""Of a hop's median, that its bound may be."""
+"""The largest bound of a hop, as a share of its median."""
 
 
 def comparison(tally: ClockTally) -> ClockComparison | None:

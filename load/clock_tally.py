@@ -11,12 +11,12 @@ from core.contracts.measures import Span
 
 @dataclass(slots=True)
 class ClockTally:
-    """Of deliveries and clocks. A process that met no clock of a replica has compared nothing."""
+    """What is known about the deliveries' clocks. A process that saw no replica's clock has compared nothing."""
 
     reference: str = ""
     """The replica with the lowest name and a known clock."""
     offsets: dict[str, OffsetInterval] = field(default_factory=dict)
-    """Of replicas, hosts of the load and the generator, how far each is ahead of the reference."""
+    """How far each replica, load host and generator is ahead of the reference."""
     bounds_ns: dict[Span, int] = field(default_factory=dict)
     """The widest bound that a delivery of the hop had."""
     lowest_ns: dict[Span, int] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class ClockTally:
     """Deliveries from generators whose clock could not be compared."""
 
     def note_bound(self, span: Span, bound_ns: int) -> None:
-        """A delivery had this bound."""
+        """Record the bound of a delivery."""
         self.bounds_ns[span] = max(self.bounds_ns.get(span, 0), bound_ns)
 
     def note_lowest(self, span: Span, lowest_ns: int) -> None:
@@ -42,10 +42,10 @@ class ClockTally:
         self.were_set[whose] = max(self.were_set.get(whose, 0), by_ns, key=abs)
 
     def add(self, other: ClockTally) -> None:
-        """Add what another process found."""
+        """Add another process's findings."""
         if other.reference and not (self.reference and self.reference < other.reference):
             if other.reference != self.reference:
-                self.offsets = {}  # they are against another replica, which this process took for the first
+                self.offsets = {}  # they are relative to another replica, the lowest name that this process knew
             self.reference = other.reference
         for name, offset in other.offsets.items() if other.reference == self.reference else ():
             known = self.offsets.get(name, offset)

@@ -41,7 +41,7 @@ class KnownClocks:
         return all(replica.one for replica in self.replicas.values())
 
     def heard(self, server: str, clock: HostClock | None, probe_ns: tuple[int, int, int]) -> None:
-        """Add an answer of a replica; `probe_ns` is when it was requested, the time it had, and when it arrived."""
+        """Add an answer of a replica; `probe_ns` has the instants of the request, of the replica's clock, and of the answer's arrival."""
         left_ns, remote_ns, back_ns = probe_ns
         one = clock is not None and clock.is_same(self.own) and left_ns <= remote_ns <= back_ns
         replica = self.replicas.get(server)
@@ -66,7 +66,7 @@ class KnownClocks:
         """Return how far the clock of an event's generator is ahead of ours; None if unknown.
 
         It is that of the process or the replica that reads the same clock, or follows from the replica that it compared itself with. An
-        event without a mark is taken for one of this host where every replica is on this host.
+        event without a mark counts as one of this host if every replica is on this host.
         """
         if mark is None:
             return SAME if self.all_one else None

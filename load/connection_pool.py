@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _socket  # the C type: Locust has put gevent's own class, with two watchers to each socket, instead of socket.socket
+import _socket  # the C type: Locust has replaced socket.socket with gevent's class, which has two watchers per socket
 import os
 import random
 from collections import deque
@@ -97,7 +97,7 @@ class ConnectThrottle:
 
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-"""What `socket.getaddrinfo` gives to connect to."""
+"""An address to connect to, as `socket.getaddrinfo` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class ConnectionPool:
     connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)
     had_clients: set[tuple[str, str]] = field(default_factory=set)
-    """Topics at a server, as (server, topic), that had a client."""
+    """The (server, topic) pairs that have had a client."""
     feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
 
     def feed(self, wire_format: WireFormat, server: str, topic: str) -> Feed:
@@ -178,7 +178,7 @@ class ConnectionPool:
         return self._shared_feed(wire_format, source, ("", topic))
 
     def _shared_feed(self, wire_format: WireFormat, source: Source, place: tuple[str, str]) -> Feed:
-        # A topic's first client at a server may stay the only one, so its reads need not be cached.
+        # A topic's first client at a server may remain the only one, so its reads need not be cached.
         remember = place in self.had_clients
         self.had_clients.add(place)
         key = wire_format, source, remember

@@ -19,7 +19,7 @@ class DialectEvents:
         self._reader = EventReader(dialect)
         self._numbers = IdNumbers()
         self.set_aside: set[str] = set()
-        """Why events were no deliveries, as the dialect wants it."""
+        """Why events were not deliveries, according to the dialect."""
 
     def items(self, sse: SSEEvent, source: Source = UNKNOWN) -> tuple[Item, ...]:
         """Read one SSE event on a connection to that source."""
@@ -35,7 +35,7 @@ class DialectEvents:
 
     @property
     def forgotten_ids(self) -> int:
-        """How many ids without numbers it no longer knows."""
+        """How many ids without numbers it has forgotten."""
         return self._numbers.forgotten
 
     def _event(self, reading: Reading, id: str, source: Source) -> Event:

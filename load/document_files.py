@@ -25,10 +25,10 @@ def regular_file(text: str | Path) -> Path:
         path = file_to_write(text)
         target = path.resolve()  # writes to a link's target
         odd = target.exists() and not target.is_file()
-    except (OSError, RuntimeError) as error:  # the latter of links that go round
+    except (OSError, RuntimeError) as error:  # the latter for a cycle of links
         raise ValueError(f"{getattr(error, 'strerror', None) or error}; give another path") from None
     if odd:
-        raise ValueError("it is no regular file; give the path of a file, new or old")
+        raise ValueError("it is not a regular file; give the path of a file, new or old")
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise ValueError("its directory may not be written to; give another path")
     return path
@@ -44,7 +44,7 @@ def write_document(document: Document, path: Path) -> None:
         target = regular_file(path).resolve()
     except ValueError as error:
         raise FanbenchError(f"cannot write {path}: {error}") from error
-    part = target.with_name(f".fanbench-{os.getpid()}.part")  # the target's own name may have no room for more
+    part = target.with_name(f".fanbench-{os.getpid()}.part")  # the target's name may already have the maximum length
     try:
         part.write_text(encode(document), encoding="utf-8")
         part.replace(target)

@@ -73,7 +73,7 @@ def endpoint_of(settings: LoadSettings, origins: Sequence[Origin], *, several: b
 
 
 def _require_one_credential(settings: LoadSettings) -> None:
-    """Raise UsageError if two options give what one request header holds: one would be left out without a word."""
+    """Raise UsageError if two options set the same request header: one would be silently ignored."""
     headers = {text.partition(":")[0].strip().lower() for text in settings.header}
     given = [name for name, value in (("--token", settings.token), ("--tokens", settings.tokens)) if value]
     given += ["--header 'Authorization: …'"] if "authorization" in headers else []

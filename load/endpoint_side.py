@@ -80,7 +80,7 @@ class EndpointSide:
         self._exchange = Exchange(self._access, address, self._state.topic, self._user, last_event_id)
 
     def connected(self, sock: Any) -> None:
-        """Go on after the socket has connected."""
+        """Continue after the socket has connected."""
         self._exchange.begin(sock)
         self._advance()
 

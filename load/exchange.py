@@ -45,7 +45,7 @@ class Exchange:
         self._asked, self._head = False, b""
 
     def advance(self) -> int:
-        """Go on until the request is sent: what to wait for before the next call, or 0.
+        """Continue until the request is sent: what to wait for before the next call, or 0.
 
         Raises:
             OSError: the connection is lost.
@@ -96,7 +96,7 @@ class Exchange:
         """
         parts = urlsplit(redirect.url)
         if parts.scheme not in ("http", "https"):
-            raise RefusalError(f"a redirect to {shown(redirect.url)}, which is no http:// or https:// URL")
+            raise RefusalError(f"a redirect to {shown(redirect.url)}, which is not an http:// or https:// URL")
         try:
             origin = parse_origin(f"{parts.scheme}://{parts.netloc}")
             address = self._access.address_of(origin)

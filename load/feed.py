@@ -25,7 +25,7 @@ class Interpreter(Protocol):
 class Feed:
     """Caches decoded reads for all clients with the same framing; call `forget` before each `SeriesRegistry.harvest`.
 
-    `source` is the connection's topic and server, which compact stamps omit. A client with a topic of its own has a separate feed,
+    `source` is the connection's topic and server, which compact stamps omit. A client that is alone on its topic has a separate feed,
     which need not `remember`.
     """
 

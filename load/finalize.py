@@ -169,7 +169,7 @@ def _streams(session: Session) -> dict[SpanName, Histogram]:
 
 
 def _recovery(session: Session) -> dict[SpanName, Histogram]:
-    """Over the clients, since the last mark: until the first event, and the longest silence; empty without a mark."""
+    """For each client since the last mark: the time to its first event, and its longest silence; empty without one."""
     marked = list(session.visits.account.recoveries) if session.visits is not None else []
     # If no client hears anything any more, no arrival shows until when events were due.
     last_ns = max(session.recorder.last_arrival_ns, session.published_until_ns)

@@ -61,7 +61,7 @@ class Event:
         self.times = Times.ALL
         """Without a due instant in the event, `due_ns` is when this process first received it."""
         self.content = ""
-        """Its payload besides the stamp."""
+        """Its payload without the stamp."""
         self.wire_bytes = 0
         """Its bytes on the connection, including framing; 0 until a read contained only it."""
         self.sse: SSEEvent | None = None
@@ -238,7 +238,7 @@ class SeriesRegistry:
         """An event without identity: it is counted, but is in no ledger."""
         measured = first_ns >= self._measure_from_ns and not self._frozen and self._last_seqs is None
         event = Event(_UNIDENTIFIED, -1, measured, "", id)
-        event.next_seq = -1  # each is as the one before it
+        event.next_seq = -1  # each is like the one before it
         event.due_ns = first_ns
         self.fresh.append(event)
         return event
@@ -262,8 +262,8 @@ class SeriesRegistry:
     def measure_from(self, at_ns: int) -> int:
         """Forget what was seen, and measure events that are due from that instant. Harvest earlier events first.
 
-        Returns the instant from which on that is whole: a later one if an event that is due after `at_ns` has come
-        already, as that is forgotten, too.
+        Returns the instant from which the measurement is complete: later than `at_ns` if an event that is due after it has already arrived,
+        because that event is forgotten too.
         """
         self._measure_from_ns = max(at_ns, self._newest_due_ns + 1)
         for series in self.series.values():

@@ -1,4 +1,4 @@
-"""Numbers for events that have an id but no number: in the order in which any client of this process first had them."""
+"""Numbers for events that have an id but no number: in the order in which any client of this process first received them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hashlib import blake2b
 REMEMBERED = 250_000
 """The newest ids of a process, over all topics, that are remembered in any case; twice as many take about 100 MB."""
 _LONGEST = 64
-"""Of a longer id a digest is remembered: a server may send 64 KB as one."""
+"""Of a longer id, only a digest is remembered: a server may send 64 KB as one."""
 
 _Known = dict[str, dict[str | bytes, int]]
 
@@ -16,7 +16,7 @@ class IdNumbers:
     """Gives each id of a place, which is a topic or a connection, its number.
 
     Two generations of `remembered` ids are kept; when the younger is full, the older is forgotten. An event whose id is
-    forgotten gets another number if it comes again: at a client that lags so far behind, it would be lost, and then new.
+    forgotten gets another number if it comes again: a client that lags so far behind would count it as lost, and then as new.
     """
 
     __slots__ = ("_count", "_next", "_old", "_remembered", "_young", "forgotten")

@@ -30,15 +30,15 @@ class Folded(NamedTuple):
     """The deliveries of a period, for Locust's table."""
 
     latency_ns: npt.NDArray[np.int64]
-    """Of those with a time."""
+    """The latencies of the deliveries with a time."""
     untimed: int
-    """How many have none."""
+    """The number of deliveries without a time."""
     content_bytes: int
-    """The size of all together."""
+    """The total size of all deliveries."""
     first_ns: Sequence[int] = ()
-    """At an endpoint: from the first SYN to the first event, for each stream that had its first."""
+    """At an endpoint: the time from the first SYN to the first event, for each stream that got one."""
     gap_ns: Sequence[int] = ()
-    """At an endpoint: between an event and the one before it on the same connection."""
+    """At an endpoint: the time between an event and the one before it on the same connection."""
 
 
 class LatencyRecorder:
@@ -87,7 +87,7 @@ class LatencyRecorder:
         first_ns, last_ns, seconds = int(stamps[:, 0].min()), int(arrived_ns.max()), stamps[:, 0] // _SECOND_NS
         if times is Times.ALL and (shifts := self._shifts(due, counts, int(arrived_ns.min()))) is not None:
             stamps -= np.column_stack([shifts.generator_ns, shifts.generator_ns, shifts.server_ns])
-            last_ns += int(shifts.generator_ns[-1])  # by the generator's clock, as what is due first
+            last_ns += int(shifts.generator_ns[-1])  # by the generator's clock, like the first due instant
         due_ns, sent_ns, received_ns = stamps.T
         latency_ns: npt.NDArray[np.int64] = arrived_ns - np.repeat(due_ns, counts)
         if times is Times.SENT:
@@ -164,7 +164,7 @@ class LatencyRecorder:
 
 
 def rehearse() -> None:
-    """Fold one made-up event and forget it: numpy's and HDR's first time costs 40 ms, which clients would be charged."""
+    """Fold one made-up event and forget it: the first use of numpy and HDR takes 40 ms, and would count as latency."""
     event = Event(Series("rehearsal", ""), 0, True, "", "")
     event.arrived(0)
     recorder = LatencyRecorder()

@@ -123,7 +123,7 @@ class Track:
     def lost(self, low_seq: int, high_seq: int, tail: Cause | None) -> dict[Cause, int]:
         """Count the missing seqs from `low_seq` to `high_seq`; seqs outside were not measured.
 
-        What is missing after the last event is charged to an already known cause, else to `tail`; with None it does not
+        What is missing after the last event is charged to an already known cause, otherwise to `tail`; with None it does not
         count as missing.
         """
         lost: dict[Cause, int] = {}

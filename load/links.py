@@ -70,7 +70,7 @@ class TlsLink:
         self._unsent = b""
 
     def shake(self) -> bool:
-        """Go on with the handshake; whether it is done."""
+        """Continue the handshake; return whether it is done."""
         try:
             data = self._sock.recv(READ_BYTES)
         except BlockingIOError:
@@ -83,7 +83,7 @@ class TlsLink:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
-        finally:  # the alert with the reason must leave, too
+        finally:  # the alert with the reason must be sent, too
             self.flush()
         return True
 

@@ -54,7 +54,7 @@ class NamedStreams:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A request event to fire from a greenlet, because listeners may wait and the loop must not."""
+    """A request event to fire from a greenlet, because listeners may block and the loop must not."""
 
     name: str
     took_ms: float | None
@@ -133,7 +133,7 @@ class ListeningDesk:
             gevent.spawn(self._tick_while_open)
 
     def _failed(self, error: Exception) -> None:
-        """Show an error of a class's `sent_ns` in Locust's list: it is no single user's."""
+        """Show an error of a class's `sent_ns` in Locust's list: it belongs to no single user."""
         self._environment.events.user_error.fire(user_instance=None, exception=error, tb=error.__traceback__)
 
     def close(self, stream: UserStream) -> None:

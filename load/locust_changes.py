@@ -1,4 +1,4 @@
-"""Changes to Locust where it has no option. docs/decisions/0008-locust-workers.md has the reasons."""
+"""Changes to Locust where it has no option. docs/decisions/0008-locust-workers.md gives the reasons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from load.messages import Join, Refused
 log = logging.getLogger("fanbench.load")
 
 MASTER_HEARTBEATS = 15
-"""Seconds without a heartbeat after which Locust's master takes a worker for missing; its own 3 are short on a full machine."""
+"""Seconds without a heartbeat after which Locust's master takes a worker for missing; its own 3 s are too few on a busy machine."""
 
 _JOIN, _REFUSED = message_name(Join), message_name(Refused)
 
@@ -39,8 +39,8 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     locust.runners.WORKER_REPORT_INTERVAL = 0.5  # 3 s would make totals and web UI lag behind the clients
     # A worker that waits long for a core is not lost; can_reach detects lost ones.
     locust.runners.HEARTBEAT_LIVENESS = MASTER_HEARTBEATS
-    locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own knows whole milliseconds only
-    locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # likewise, for the page's minimum and maximum
+    locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # its own keeps only whole milliseconds
+    locust.stats.proper_round = round_ms  # type: ignore[attr-defined, assignment]  # the same for the page's minimum and maximum
     locust.stats.StatsCSV._percentile_fields = percentile_fields  # type: ignore[method-assign, assignment]
     StatsCSVFileWriter.close_files = _with_last_rows(StatsCSVFileWriter.close_files)  # type: ignore[method-assign, assignment]
     # Locust calls this for each spawn message, once a second in a ramp. Uncached, it builds a parser of 70 options,
@@ -55,7 +55,7 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
 
 
 def _without_secrets(options: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Have the page not contain the values of secret options: whoever can open it would read them in its source."""
+    """Keep the values of secret options out of the page: whoever can open it could read them in its source."""
 
     @wraps(options)
     def shown(*words: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _without_secrets(options: Callable[..., dict[str, Any]]) -> Callable[..., di
 
 
 def offered_on_page() -> Mapping[str, Any]:
-    """The options that the page offers besides Locust's own fields, with what it shows for each at first."""
+    """The options that the page offers in addition to Locust's own fields, with the initial value of each."""
     return {name: one["default_value"] for name, one in locust.argument_parser.ui_extra_args_dict().items()}
 
 
@@ -73,7 +73,9 @@ def can_reach(runner: Any, worker: str) -> bool:
     """Whether the master still has a connection to the worker; a process that was killed has none at once."""
     socket = runner.server.socket
     message = Message("heartbeat", None, worker)  # type: ignore[no-untyped-call]
-    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # for this message: Locust's own are dropped where nobody is
+    socket.setsockopt(
+        zmq.ROUTER_MANDATORY, 1
+    )  # only for this message: Locust's own messages to a lost worker are dropped
     try:
         socket.send_multipart([worker.encode(), message.serialize()], zmq.NOBLOCK)  # type: ignore[no-untyped-call]
     except zmq.ZMQError as error:
@@ -84,7 +86,7 @@ def can_reach(runner: Any, worker: str) -> bool:
 
 
 def _with_last_rows(close: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Have the files of `--csv` closed with the totals in them."""
+    """Make Locust write the totals before it closes the `--csv` files."""
 
     @wraps(close)
     def close_files(of: Any) -> None:
@@ -95,7 +97,7 @@ def _with_last_rows(close: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _noting_its_end(dispatch: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
-    """Have the dispatcher also finish if it has only moved users: otherwise it would never move any again."""
+    """Make the dispatcher finish even if it has only moved users; otherwise it never moves any again."""
 
     @wraps(dispatch)
     def dispatcher(of: Any) -> Iterator[Any]:
@@ -135,7 +137,7 @@ def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str]) -> Cal
                 return
         if client_id not in refused:
             refused.add(client_id)
-            log.warning("worker %s is not taken: %s", client_id, reason)
+            log.warning("worker %s is rejected: %s", client_id, reason)
         answer = Message(_REFUSED, encode(Refused(reason=reason)), client_id)  # type: ignore[no-untyped-call]
         runner.server.send_to_client(answer)
 
@@ -165,7 +167,7 @@ def _naming_the_run(
         if runner.fanbench_refused:
             where = f"{runner.master_host}:{runner.master_port}"
             print(
-                f"fanbench: the master at {where} does not take this worker: {runner.fanbench_refused[0]}",
+                f"fanbench: the master at {where} rejects this worker: {runner.fanbench_refused[0]}",
                 file=sys.stderr,
             )
             sys.exit(1)

@@ -18,13 +18,13 @@ _FINE_MS = 10
 """Below this, tenths of a millisecond are kept: a delivery often takes less than 1 ms."""
 _MOST_TENTHS = 36_000_000
 _DENSE = 60_000
-"""Up to this value counting into an array is cheaper than sorting."""
+"""Up to this value, counting into an array is cheaper than sorting."""
 CONNECT, DELIVERY, FIRST_EVENT, GAP = "connect", "delivery", "first event", "gap between events"
 _OWN_ROWS = (CONNECT, DELIVERY, FIRST_EVENT, GAP)
 
 
 def bucket_ms(milliseconds: float) -> float:
-    """The value under which Locust counts a time: two significant digits, as its own does, but from a tenth on."""
+    """The value under which Locust counts a time: two significant digits, as in Locust, but down to a tenth."""
     if milliseconds < _FINE_MS:
         return round(milliseconds, 1)
     if milliseconds < 100:
@@ -35,7 +35,7 @@ def bucket_ms(milliseconds: float) -> float:
 
 
 def round_ms(milliseconds: float, digits: int = 0) -> float:
-    """How Locust's page shows a minimum and a maximum; as whole milliseconds, most deliveries would take one."""
+    """How Locust's page shows a minimum and a maximum: in whole milliseconds, most deliveries would take one."""
     return round(milliseconds, max(digits, 1) if milliseconds < _FINE_MS else digits)
 
 
@@ -85,10 +85,10 @@ class LocustTable:
         self._environment.stats.log_error(self._name, "stream", reason)
 
     def delivered(self, of: Folded) -> None:
-        """Enter deliveries together: one by one, Locust's `log` costs more than the delivery itself.
+        """Enter deliveries together: for a single one, Locust's `log` costs more than the delivery itself.
 
-        If no event says when it was sent, the rows are `first event` and `gap between events`, whose times are known: Locust
-        would show 0 ms for what has none. If only some deliveries have a time, the others are counted without one.
+        If no event says when it was sent, the rows are `first event` and `gap between events`, whose times are known: Locust would
+        show 0 ms for deliveries without one. If only some deliveries have a time, the others are counted without one.
         """
         self._times_known = self._times_known or len(of.latency_ns) > 0
         if of.untimed and not self._times_known:
@@ -109,7 +109,7 @@ class LocustTable:
                 self._tell(name, one_ns / 1e6, mean_bytes, None)
 
     def _has_listeners(self) -> bool:
-        """Whether anyone but Locust listens: an event for each delivery would cost all others for nothing."""
+        """Whether anyone but Locust listens: an event for each delivery would be a cost without a use."""
         return len(self._environment.events.request._handlers) > 1
 
     def _tell(self, name: str, took_ms: float, size_bytes: int, failure: ConnectionError | None) -> None:
@@ -137,7 +137,7 @@ def log_many(
     *,
     in_total: bool = True,
 ) -> None:
-    """Enter requests together, `content_bytes` long all in all, in a row of Locust's table and in its total."""
+    """Enter requests together, `content_bytes` long in total, in a row of Locust's table and in its total."""
     counted = count_ms(latency_ns)
     if not counted:  # no empty row
         return
@@ -175,7 +175,7 @@ def _count_without_time(entry: Any, count: int, content_bytes: int) -> None:
 
 
 def count_ms(latency_ns: npt.NDArray[np.int64]) -> list[tuple[float, int]]:
-    """How many latencies there are of each tenth of a millisecond, from 10 ms on of each millisecond; an hour at most."""
+    """The number of latencies in each tenth of a millisecond, from 10 ms on in each millisecond; at most an hour."""
     tenths = np.clip(latency_ns // 100_000, 0, _MOST_TENTHS)
     fine = tenths < 10 * _FINE_MS
     counted: list[tuple[float, int]] = []

@@ -12,7 +12,7 @@ from load.messages import Begin
 from load.worker_result import WorkerResult
 
 Target = Callable[[], int]
-"""How many clients the run is to have: the last number that was requested."""
+"""How many clients the run should have: the last number that was requested."""
 
 AHEAD_NS = 300_000_000
 """Measuring restarts this long after the order, and twice as long with each further try: by then every worker knows."""

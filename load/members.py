@@ -52,7 +52,7 @@ class Members:
         return reasons
 
     def status(self, measure_from_ns: int | None) -> LoadStatus:
-        """The numbers of those that are there, and the deliveries of those that have left.
+        """The numbers of the present members, and the deliveries of those that have left.
 
         Leave out what a member counted before it began to measure from `measure_from_ns`.
         """

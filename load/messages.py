@@ -1,4 +1,4 @@
-"""The messages between master and workers over Locust's connection; docs/decisions/0008-locust-workers.md has why; load/totals.py has the last of them.
+"""The messages between master and workers over Locust's connection; docs/decisions/0008-locust-workers.md explains them; load/totals.py has the last one.
 
 Each message is a `Document` with a version. `test` names its test by the instant of its start,
 so late messages from an earlier test are ignored.
@@ -48,7 +48,7 @@ class Begin(Document):
     compact: bool = False
     """Whether stamps are compact."""
     sessions: SessionRules | None = None
-    """The users take visits to these."""
+    """The sessions that the users visit."""
     endpoint: StreamEndpoint | None = None
     """What the clients listen to, if it is not one of our replicas."""
 
@@ -70,7 +70,7 @@ class Begin(Document):
 
 
 class Began(Document):
-    """Worker to master: it is ready for its users; or what keeps it from beginning, if `problem` is not empty."""
+    """Worker to master: it is ready for its users; or why it cannot begin, if `problem` is not empty."""
 
     version: Literal[1] = 1
     test: int

@@ -17,7 +17,7 @@ def wait_ready(origins: Sequence[Origin], timeout_s: float) -> None:
     """Return once each replica answers GET /readyz with 200.
 
     Raises:
-        TransientError: one did not within `timeout_s` seconds, all together.
+        TransientError: they are not all ready within `timeout_s` seconds.
     """
     deadline = time.monotonic() + timeout_s
     for origin in origins:

@@ -1,4 +1,4 @@
-"""Counts by reason, where a server has a say in the words: their number is bounded, and so is what is shown of them."""
+"""Counts by reason. A server may choose the words, so only so many reasons are kept, and fewer are shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOWN = 5
 
 
 class Reasons:
-    """Counts up to MOST_REASONS reasons, and all further ones together: each event may have a reason of its own."""
+    """Counts up to MOST_REASONS reasons, and all further ones together: each event may have a different reason."""
 
     __slots__ = ("_counts",)
 
@@ -33,7 +33,7 @@ class Reasons:
 
 
 def told(counts: Mapping[str, int]) -> str:
-    """The most frequent reasons, in the order of the alphabet, and how many others there are."""
+    """The most frequent reasons, in alphabetical order, and how many others there are."""
     most = sorted(counts, key=lambda reason: -counts[reason])
     shown, rest = most[:_SHOWN], most[_SHOWN:]
     words = [f"{counts[reason]:,} x {reason}" for reason in sorted(shown)]

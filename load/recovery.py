@@ -16,7 +16,7 @@ class Recovery:
     def __init__(self, mark_ns: int) -> None:
         self.mark_ns = mark_ns
         self.first_event_ns: int | None = None
-        """From the mark to the first arrival of an event that was due after it; None until there was one."""
+        """The time from the mark to the first arrival of an event that was due after it; None until there was one."""
         self.longest_silence_ns = 0
 
     @property

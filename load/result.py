@@ -160,7 +160,7 @@ def _visits(totals: WorkerResult) -> VisitResult | None:
 
 
 def _servers(totals: WorkerResult, spans: dict[Span, Histogram]) -> dict[str, ServedClients]:
-    """By the names that our replicas report; an endpoint reports none."""
+    """The clients of each server, by the names that our replicas report; an endpoint reports none."""
     names = sorted({server for server, _ in totals.clients} | set(totals.servers))
     if totals.endpoint:
         names = [name for name in names if name and "latency" in spans]

@@ -1,4 +1,4 @@
-"""Whether the numbers of a measurement add up, and what is probably wrong where nothing was measured."""
+"""Whether the numbers of a measurement add up, and what is probably wrong if nothing was measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from load.result_spans import measured_spans
 from load.worker_result import WorkerResult
 
 _UNREACHABLE = ("refused", "no answer", "unreachable", "No route", "timed out", "hung up")
-"""Words of the reasons why no connection came about; all others are answers of a server."""
+"""Words that occur in the reasons for a failed connection; all other reasons are a server's answers."""
 
 
 def found_problems(totals: WorkerResult, asked: int, problems: Sequence[str]) -> list[str]:
-    """What `check` finds. Where a problem kept the test from its start there is nothing to check."""
+    """What `check` finds. If a problem prevented the test from starting, there is nothing to check."""
     return [] if problems and not (totals.tally.users or totals.tally.left) else check(totals, asked)
 
 
@@ -30,8 +30,8 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
         wrong.append(_nothing_came(totals) if totals.endpoint else _nothing_of_ours(totals))
     if tally.forgotten_ids:
         wrong.append(
-            f"the dialect tells events apart by ids without numbers, and {tally.forgotten_ids:,} of them were too many to be remembered: "
-            f"an event that reached a client after {REMEMBERED:,} newer ones counts as lost and as another one; give the dialect "
+            f"the dialect distinguishes events by ids without numbers, and {tally.forgotten_ids:,} of them were forgotten: "
+            f"an event that reached a client after {REMEMBERED:,} newer ones counts as lost and as a new one; give the dialect "
             "a seq, or end the test earlier (-t)"
         )
     if totals.endpoint:
@@ -51,28 +51,28 @@ def check(totals: WorkerResult, asked: int) -> list[str]:
 
 def _nothing_came(totals: WorkerResult) -> str:
     if totals.foreign:
-        return f"no event is as the dialect says: {told(totals.foreign)}; give another --dialect, or mend its file"
+        return f"no event matches the dialect: {told(totals.foreign)}; give another --dialect, or correct its file"
     if totals.set_aside:
         reasons = ", ".join(sorted(totals.set_aside))
-        return f"events came, and the dialect takes none of them for a delivery: {reasons}; give another --dialect, or mend its file"
+        return f"events came, but the dialect counts none of them as a delivery: {reasons}; give another --dialect, or correct its file"
     return "no event arrived: does the service send any to these topics, and was the time long enough?"
 
 
 def _nothing_of_ours(totals: WorkerResult) -> str:
     if totals.foreign:
         return (
-            f"no event is one of fanbench's: {told(totals.foreign)}; is a fanbench replica there? Say what another service "
-            "streams with --path, and with --dialect what its events mean"
+            f"no event is one of fanbench's: {told(totals.foreign)}; is a fanbench replica there? For another service, give the "
+            "path of its stream with --path, and the meaning of its events with --dialect"
         )
     return "no measured event was delivered: is a generator running, and did it publish to these topics?"
 
 
 def _wrong_times(totals: WorkerResult) -> list[str]:
-    """Times of sending that cannot be right, though each was a time."""
+    """Times of sending that cannot be right, although each is a valid time."""
     latency = totals.latency()
     check_it = "is the clock of the generator's host right?"
     if totals.told[Times.SENT]:
-        check_it = "do sent and unit in the dialect fit, with the time zone, and is the service's clock right?"
+        check_it = "are sent, unit and time zone right in the dialect, and is the service's clock right?"
     wrong = []
     if latency.over:
         wrong.append(f"{latency.over:,} events seem to have been sent more than an hour before they came: {check_it}")
@@ -99,7 +99,7 @@ def missing_clients(totals: WorkerResult, asked: int) -> str | None:
 
 
 def _where(totals: WorkerResult) -> str:
-    """The question after clients that never connected; none where an answer of the service says more."""
+    """A question about clients that never connected; empty if an answer of the service says more."""
     reasons = totals.refused + totals.disconnects
     if totals.endpoint and reasons and not any(word in reason for reason in reasons for word in _UNREACHABLE):
         return ""

@@ -1,6 +1,6 @@
 """The suite's results on Locust's web page: a tab, a download for each test, and why a test does not start.
 
-By Locust's own extension points: `template_args`, `extended_stats` and Flask's routes; its web UI is passed in.
+It uses Locust's own extension points: `template_args`, `extended_stats` and Flask's routes; its web UI is passed in.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _COLUMNS = {
 }
 _EDITS = ".MuiModal-root form .MuiBox-root:not(:has(.MuiAccordion-root ~ .MuiAccordion-root)) > .MuiAccordion-root"
 _STYLE = f"<style>{_EDITS} {{ display: none }}</style></head>".encode()
-"""In the dialog that edits a running test, the only part to fold out is that of our options, which do not change then."""
+"""In the dialog that edits a running test, the only section to expand has our options, which cannot change at that time."""
 _OWN_FIELDS = {"user_count", "spawn_rate", "host", "run_time", "profile", "user_classes", "shape_class"}
-"""What Locust's own form has."""
+"""The fields of Locust's own form."""
 _FIXED_WHILE_RUNNING = "cannot change while a test runs; stop it first"
 
 
@@ -54,7 +54,7 @@ class ResultPage:
     ) -> None:
         """`may_start` raises FanbenchError for a form that cannot start a test; `fixed` are the options that the page offers for a start.
 
-        `offered` returns these and those of the user's own locustfile, with what the page shows for each at first.
+        `offered` returns these and those of the user's own locustfile, with the initial value of each.
         """
         self._web_ui = web_ui
         self._may_start = may_start
@@ -110,13 +110,13 @@ class ResultPage:
         return None
 
     def _require_offered(self, form: Mapping[str, str]) -> None:
-        """Locust would take any option, such as a file to write, or one whose content is sent to the host."""
+        """Locust would accept any option, such as a file to write, or one whose content is sent to the host."""
         fields = {*_OWN_FIELDS, *self._offered()}
         for name in form.keys() & vars(self._web_ui.environment.parsed_options).keys() - fields:
             raise FanbenchError(f"the page cannot set {name}; give that option when Locust starts")
 
     def _require_unchanged(self, form: Mapping[str, str]) -> None:
-        """The dialog that edits a running test sends all options, as they were shown at first."""
+        """The dialog that edits a running test sends all options, with their initial values."""
         options, first = self._web_ui.environment.parsed_options, self._offered()
         for name in self._fixed:
             if name in form and not (_same(form[name], getattr(options, name)) or _same(form[name], first[name])):

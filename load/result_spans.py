@@ -18,7 +18,9 @@ def measured_spans(totals: WorkerResult) -> dict[Span, Histogram]:
     spans: dict[Span, Histogram] = {}
     if totals.tell(Times.ALL, Times.DUE) or totals.tell(Times.SENT):  # two kinds of latency are not added up
         latency = totals.latency()
-        if not totals.endpoint or latency.count > latency.over:  # else no time was right: load/result_checks.py tells
+        if (
+            not totals.endpoint or latency.count > latency.over
+        ):  # otherwise no time was right, which load/result_checks.py reports
             spans["latency"] = latency
     if totals.tell(Times.ALL, Times.DUE):
         spans["schedule"] = span_of(totals, "schedule")

@@ -32,7 +32,7 @@ class SeatPool:
         self._asking[holder] = self._asking.get(holder, 0) + count
 
     def deal(self, seats: int) -> list[Grant]:
-        """Hand out the free ones of that many seats, to the earliest requests."""
+        """Hand out free seats, of that many in total, to the earliest requests."""
         grants = []
         for holder, wanted in list(self._asking.items()):
             numbers = [self._take(holder) for _ in range(min(wanted, seats - len(self._holders)))]

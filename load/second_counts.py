@@ -19,11 +19,11 @@ from core.histogram import Histogram
 
 _STRIDE = 1 << 16
 _COUNT_BITS = 42
-"""Of the 64 in which a key, counted from the start of its minute, and its count are kept together: so they are sorted fast."""
+"""Bits of the count: a key, from the start of its minute, and its count share 64 bits, which sort fast."""
 _MERGE_AT = 400_000
-"""Keys of a minute that may wait to be summed: 3.2 MB."""
+"""The number of keys of a minute that may wait to be summed: 3.2 MB."""
 _HEAD = struct.Struct("<IIB")
-"""Of the encoded form: seconds, keys, bytes of a count."""
+"""The head of the encoded form: seconds, keys, bytes of a count."""
 
 Ints = npt.NDArray[np.int64]
 Packed = npt.NDArray[np.uint64]
@@ -39,7 +39,7 @@ class SecondOfLatencies:
     counts: Ints
 
     def histogram(self) -> Histogram:
-        """The same as a histogram."""
+        """The latencies as a histogram."""
         histogram = Histogram.of_counts(self.indexes, self.counts)
         histogram.negative = self.negative
         return histogram

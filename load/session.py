@@ -48,7 +48,7 @@ class Attendance(NamedTuple):
 
 
 class Session:
-    """The clients of this process from the start of a test to its end; load/finalize.py draws the balance."""
+    """The clients of this process from the start of a test to its end; load/finalize.py computes the balance."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Session:
         self.ended_ns = 0
         """When the test ended; until then a client that hears nothing is silent."""
         self.silences_ns: list[int] = []
-        """At an endpoint, the longest silence of each client that went."""
+        """At an endpoint, the longest silence of each client that left."""
         self.received_by_left = 0
         """The deliveries to the clients of `left_whole`."""
         self._registry = SeriesRegistry(measure_from_ns)
@@ -191,7 +191,7 @@ class Session:
 
     def freeze(self) -> Horizon:
         """End the test and return what these clients saw. Later events wait for `measure_until`."""
-        # Locust's own work at the end holds up the loop: until then only what was read can be said to be silence.
+        # Locust's own work at the end blocks the loop, so a silence is certain only up to the last read.
         self.ended_ns = max([self._ticked_ns, *(client.reader.arrival_ns for client in self.clients)])
         self.tick(hold=False)
         self._registry.freeze()

@@ -30,7 +30,7 @@ class SessionFactory:
     transport: Transport
     table: LocustTable
     sources: tuple[str, ...] = ()
-    """The addresses of this host that its clients leave from; empty leaves it to the system."""
+    """The addresses of this host that its clients connect from; empty: the system chooses."""
 
     def open(self, begin: Begin) -> Session:
         """The session of that test, without a client.
@@ -65,7 +65,9 @@ class SessionFactory:
         if begin.endpoint is None:
             return None
         if self.transport is not SSE:
-            raise UsageError("https://, --path, --dialect and the like are for SSE; use load/sse.py, or drop them")
+            raise UsageError(
+                "https://, --path, --dialect and similar options are for SSE; use load/sse.py, or leave them out"
+            )
         return open_access(begin.endpoint, begin.token, begin.measure_from_ns, origins)
 
 

@@ -47,7 +47,8 @@ class LoadSettings(BaseModel):
     )
     token: Annotated[str, AfterValidator(check_token)] = Field("", description="bearer token for /sse")
     source_addresses: str = Field(
-        "", description="addresses of this host for outgoing connections, by commas: each has 28,232 ports to a replica"
+        "",
+        description="addresses of this host for outgoing connections, comma-separated: each has 28,232 ports to a replica",
     )
     run_name: str = Field("", description="name of the run: a master accepts only workers with the same name")
     warmup: float = Field(
@@ -65,7 +66,7 @@ class LoadSettings(BaseModel):
     pause: float = Field(
         1.0, ge=0, le=3600, description="seconds between the end of an answer to a POST and the client's next request"
     )
-    tokens: ReadFile = Field("", description="file of bearer tokens, one a line: client n sends that of line n")
+    tokens: ReadFile = Field("", description="file of bearer tokens, one per line: client n sends the token of line n")
     dialect: str = Field("", description="describes the events: the name of one of fanbench's dialects, or a TOML file")
     ca_file: ReadFile = Field("", description="PEM certificates to trust for https://, instead of the system's")
     sni: str = Field("", description="name that the server's certificate must have; default: the host")
@@ -89,7 +90,7 @@ class LoadSettings(BaseModel):
             return None
         rules = read(SessionRules, self.sessions)
         if rules is None:
-            raise UsageError(f"--sessions {self.sessions}: no such file; docs/scenarios.md has a model")
+            raise UsageError(f"--sessions {self.sessions}: no such file; docs/scenarios.md has an example")
         return rules
 
     def origins(self, host: str | None) -> list[Origin]:
@@ -107,7 +108,7 @@ class LoadSettings(BaseModel):
 ON_THE_PAGE = ("replicas", "topic", "topic_skew", "drain", "warmup", "token")
 """Options that the web page offers for each new test.
 
-Paths are none of them: who can open the page is not who may write files here."""
+Paths are not among them: whoever can open the page must not be able to write files here."""
 
 
 SECRET = ("token", "header", "cookie", "body")

@@ -97,7 +97,7 @@ class SSEUser(User):
     def on_event(self, event: SSEEvent, stream: UserStream) -> None:
         """Called for each event with `event.event`, `event.data` and `event.id`, unless `listen` got another function.
 
-        The loop that reads all streams calls it, so it must not wait: neither sleep nor send a request. `react` starts
+        The loop that reads all streams calls it, so it must not block: neither sleep nor send a request. `react` starts
         a function that may wait. Locust's list of exceptions shows an exception, and the stream continues.
         """
 
@@ -124,7 +124,7 @@ class SSEUser(User):
         body: str = "",
         on_event: Callable[[SSEEvent, UserStream], None] | None = None,
     ) -> UserStream:
-        """Begin to listen to a stream of `host`, and return it at once; `stream.wait_connected()` waits for it.
+        """Begin to listen to a stream of `host`, and return the stream at once; `stream.wait_connected()` waits for it.
 
         `name` is its name in Locust's table: by default the path without its query. `headers` are sent in addition to
         the user's. A POST has a `body`; a second after each complete answer it is sent again, until the stream is
@@ -174,7 +174,7 @@ class SSEUser(User):
 
     def _failed(self, error: Exception) -> None:
         if _WOULD_BLOCK in str(error):
-            error.add_note("on_event must not wait; run a function that waits with self.react(function)")
+            error.add_note("on_event must not block; run a function that waits with self.react(function)")
         self.environment.events.user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
 
     def _leave(self) -> None:

@@ -70,7 +70,7 @@ class StreamNotes:
         self.began_ns, self.since_ns, self.fresh = began_ns, now_ns, True
 
     def heard(self, count: int, now_ns: int) -> None:
-        """Note that many events in one read."""
+        """Note the number of events in one read."""
         self.quiet_until(now_ns)
         if self.fresh:
             self._times.first_ns.append(now_ns - self.began_ns)

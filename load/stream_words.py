@@ -15,7 +15,7 @@ def stream_lines(streams: StreamFigures) -> list[str]:
     ]
     if (
         streams.stamped or streams.timed or streams.unidentified or streams.knows
-    ):  # without events nothing is known of them
+    ):  # without events nothing is known about them
         lines.append(_known(streams))
     if "time" in streams.knows and streams.clock_offset_ms is not None:
         low, high = streams.clock_offset_ms.low_ms, streams.clock_offset_ms.high_ms
@@ -38,7 +38,7 @@ def _known(streams: StreamFigures) -> str:
     ]
     lacking = []
     if "identity" not in streams.knows:
-        lacking.append("lost, doubled and reordered events")
+        lacking.append("lost, duplicated and reordered events")
     if "time" not in streams.knows:
         lacking.append("latency")
     line = f"known: {' and '.join(told) or 'nothing about the events'}"

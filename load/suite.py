@@ -49,7 +49,7 @@ class Suite:
     """The suite in Locust's only process, or in its master."""
 
     def __init__(self, environment: Any, measurement: Measurement, offered: Callable[[], Mapping[str, Any]]) -> None:
-        """`offered` returns the options that Locust's page offers, with what it shows for each at first."""
+        """`offered` returns the options that Locust's page offers, with the initial value of each."""
         gevent.get_hub().loop.update_now()  # imports took a second or two, which would shorten --run-time
         self._environment = environment
         self._measurement = measurement
@@ -81,7 +81,7 @@ class Suite:
         """Raise at once for options that cannot work."""
         origins = self._settings.origins(self._environment.host)
         endpoint = self._endpoint(self._settings, origins)
-        if endpoint is not None and not self._has_workers:  # else they read the files, on their hosts
+        if endpoint is not None and not self._has_workers:  # otherwise the workers read the files, on their hosts
             open_access(endpoint, self._settings.token, 0, origins)
         if not self._settings.wait:
             return
@@ -145,7 +145,7 @@ class Suite:
         )
 
     def _may_start(self, form: Mapping[str, str]) -> None:
-        """Check what a start with that form would do before it sends users; raise the reason if it cannot start."""
+        """Check, before it sends users, what a start with that form would do; raise the reason if it cannot start."""
         settings = self._settings_of(form)
         clients = int(form["user_count"]) if form.get("user_count", "").isdigit() else 1  # Locust refuses the rest
         begin = self._test(settings, clients, form.get("host") or self._environment.host)
@@ -156,7 +156,7 @@ class Suite:
             raise FanbenchError("; ".join(problems))
 
     def _settings_of(self, form: Mapping[str, str]) -> LoadSettings:
-        """Of the options, the page may change those that it offers. It does not show a token, so an empty one is the given one."""
+        """The page may change only the options that it offers. It does not show the token, so an empty field means the given one."""
         options = vars(self._environment.parsed_options)
         now = {name: form[name] if name in form else options[name] for name in ON_THE_PAGE}
         changed = {name: value for name, value in now.items() if name != "token" or value}

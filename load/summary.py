@@ -18,7 +18,7 @@ _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
 def print_summary(result: LoadResult, stream: TextIO) -> None:
-    """Print the output of `build_result` in the letters that the stream can encode."""
+    """Print the output of `build_result` in the characters that the stream can encode."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")
     _print(result, Console(file=stream, soft_wrap=True))
@@ -44,7 +44,7 @@ def _print(result: LoadResult, console: Console) -> None:
         f"in {result.duration_s:.1f} s: {rate:,.0f} deliveries/s"
     )
     times = _times(result)
-    if times.row_count:  # nothing was timed where no client connected
+    if times.row_count:  # nothing was timed if no client connected
         console.print(times)
     if result.clocks is not None and result.clocks.offsets:
         console.print(_clocks(result.clocks))
@@ -114,7 +114,7 @@ def _remarks(result: LoadResult) -> list[str]:
     if result.negative and result.streams is not None:  # at replicas it is a problem
         remarks.append(f"{result.negative:,} negative durations: the service's clock and this host's differ")
     if result.foreign and result.deliveries:
-        what = "not ours" if result.streams is None else "not as the dialect says"
+        what = "not ours" if result.streams is None else "not as the dialect describes"
         remarks.append(f"{result.foreign:,} events were {what}: {told(result.foreign_kinds)}")
     if result.disconnects:
         remarks.append(f"broken streams: {told(result.disconnects)}")

@@ -56,7 +56,7 @@ class Totals(Document):
     version: Literal[1] = 1
     test: int
     measure_from_ns: int
-    """For events that were due from then on."""
+    """Events that were due from this instant on count."""
     tally: Tally
     causes: dict[Cause, int]
     foreign: dict[str, int]

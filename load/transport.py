@@ -23,7 +23,7 @@ class Framing(Protocol):
 
 
 class Parser(Protocol):
-    """From unwrapped pieces to events."""
+    """Turns unwrapped pieces into events."""
 
     @property
     def idle(self) -> bool: ...
@@ -58,9 +58,9 @@ class WireFormat:
 
     framing: Callable[[], Framing]
     parser: Callable[[], Parser]
-    """For the start of a stream."""
+    """Makes the parser for the start of a stream."""
     between: Callable[[], Parser]
-    """For a stream between two events."""
+    """Makes the parser for a stream that is between two events."""
     sole_piece: Callable[[bytes], bytes | None] = _not_one
     """Returns what is in the framing if there is exactly one complete piece.
 

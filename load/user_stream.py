@@ -116,7 +116,7 @@ class UserStream:
 
     @property
     def last_event_id(self) -> str:
-        """Of the last event that had one: sent as `Last-Event-ID` when it connects again."""
+        """The id of the last event that had one: sent as `Last-Event-ID` when it connects again."""
         return self.start_id
 
     def rest(self, resting: bool) -> None:

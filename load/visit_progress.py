@@ -21,12 +21,12 @@ class VisitTimes:
     first_event_ns: array[int] = field(default_factory=lambda: array("q"))
     """From the opening, or from when the first event was due if that was later, to its arrival."""
     gap_sent_ns: array[int] = field(default_factory=lambda: array("q"))
-    """Between consecutive events, as sent."""
+    """The time between consecutive events, as sent."""
     gap_seen_ns: array[int] = field(default_factory=lambda: array("q"))
-    """Between the same two, as they arrived."""
+    """The time between the same two, as they arrived."""
 
     def by_span(self) -> dict[SpanName, array[int]]:
-        """The same by the names of their histograms."""
+        """The times by the names of their histograms."""
         return {"first_token": self.first_event_ns, "gap_sent": self.gap_sent_ns, "gap_seen": self.gap_seen_ns}
 
 

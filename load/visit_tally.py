@@ -10,7 +10,7 @@ class VisitTally:
     """Counters over the visits of a process."""
 
     due: int = 0
-    """Visits that were to open by now, of users that are here."""
+    """Visits that should be open by now, of the present users."""
     opened: int = 0
     """Of these, the connected ones."""
     complete: int = 0
@@ -20,7 +20,7 @@ class VisitTally:
     moved: int = 0
     late: int = 0
     expected: int = 0
-    """Measured events of all that were due."""
+    """Measured events of all due visits."""
 
     def add(self, other: VisitTally) -> None:
         """Add another's counts to this one."""

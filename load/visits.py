@@ -61,7 +61,7 @@ class VisitAccount:
     """Lost deliveries."""
     received: int = 0
     recoveries: list[Recovery] = field(default_factory=list)
-    """Of those that were open when a fault began."""
+    """The recoveries of visits that were open when a fault began."""
 
 
 class Visits:

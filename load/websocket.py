@@ -48,7 +48,7 @@ def require_upgraded(head: ResponseHead) -> None:
 
 
 class MessageFrames:
-    """Takes frames off text messages, wherever their bytes are cut (RFC 6455, section 5.2).
+    """Unframes text messages, wherever their bytes are cut (RFC 6455, section 5.2).
 
     `between` is true when the last byte fed ended a message; `ended` once the server has announced its close. `reply`
     has our pending answers: a pong for each ping, and the answer to a close.
@@ -99,7 +99,7 @@ class MessageFrames:
 
 
 def _frame(data: bytes, at: int) -> tuple[bool, int, int, int] | None:
-    """Whether it is a message's last, its opcode, where its payload begins and ends; None if it is not all there."""
+    """Whether it is a message's last, its opcode, and where its payload begins and ends; None if incomplete."""
     if len(data) < at + 2:
         return None
     first, size = data[at], data[at + 1]
@@ -113,7 +113,7 @@ def _frame(data: bytes, at: int) -> tuple[bool, int, int, int] | None:
             return None
         size = int.from_bytes(data[start - wide : start], "big")
         if size > MAX_MESSAGE_BYTES:
-            raise Http1Error(f"a frame of {size} bytes; {MAX_MESSAGE_BYTES} is the most")
+            raise Http1Error(f"a frame of {size} bytes; the limit is {MAX_MESSAGE_BYTES}")
     return (bool(first & 0x80), first & 0x0F, start, start + size) if len(data) >= start + size else None
 
 

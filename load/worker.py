@@ -1,4 +1,4 @@
-"""The worker's side: it holds clients as the master says, and reports their results.
+"""The worker's side: it holds the clients that the master orders, and reports their results.
 
 Locust's environment is passed in.
 """
@@ -46,7 +46,7 @@ from load.worker_result import WorkerResult
 ANSWER_DEADLINE_S = 10.0
 POLL_S = 0.02
 MASTER_SILENT_S = 15.0
-"""Without a heartbeat of its master for this long, a worker ends. Locust would take a minute."""
+"""Without a heartbeat from its master for this long, a worker ends. Locust itself would wait a minute."""
 
 log = logging.getLogger("fanbench.load")
 
@@ -81,7 +81,7 @@ class Worker:
         gevent.spawn(self._tick_forever)
 
     def _about(self, kind: type[Any], listener: Callable[[Any], None], *, apart: bool = False) -> None:
-        """Listen for messages about the test that is on."""
+        """Listen for messages about the current test."""
 
         def heard(_: str, message: Any) -> None:
             if self._begin is not None and message.test == self._begin.test:
@@ -138,7 +138,7 @@ class Worker:
             return
         self._told_totals = True
         self.places.close()
-        self._runner._send_stats()  # so that Locust's table is whole, too, once the master has the totals
+        self._runner._send_stats()  # so that Locust's table is complete, too, when the master has the totals
         self._channel.send(Totals.of(self._begin.test, self._begin.measure_from_ns, result))
 
     def _leave(self) -> None:

@@ -20,8 +20,8 @@ SpanName = Literal[
     "schedule", "broker", "fanout", "connect", "downtime", "bystanders", "before", "first_event", "silence",
     "since_sent", "first_token", "gap_sent", "gap_seen", "stream_first", "stream_gap", "stream_silence", "stream_answer",
 ]  # fmt: skip
-"""The hops, and `since_sent`, latency without the schedule hop; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, a value a client;
-`first_token`, `gap_sent` and `gap_seen` of visits to sessions; those with `stream_` of an endpoint, `stream_silence` a value a client."""
+"""The hops, and `since_sent`, latency without the schedule hop; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, one value per client;
+`first_token`, `gap_sent` and `gap_seen` of visits to sessions; those with `stream_` of an endpoint, `stream_silence` with one value per client."""
 
 
 class SeriesKey(NamedTuple):
@@ -61,7 +61,7 @@ def widest(horizons: Iterable[Horizon]) -> Horizon:
 
 
 class Seen(NamedTuple):
-    """Which measured seqs of a series anyone got: all from `first` to `last` but the spans."""
+    """Which measured seqs of a series anyone got: all from `first` to `last` except the spans."""
 
     first: int
     last: int
@@ -112,7 +112,7 @@ class Tally:
     gaps: int = 0
     reconnects: int = 0
     resting: int = 0
-    """Clients that have no connection at the end by their own will."""
+    """Clients that are disconnected on purpose at the end."""
     unidentified: int = 0
     """Deliveries of events without identity: they are in no ledger."""
     opened: int = 0
@@ -159,12 +159,12 @@ class WorkerResult:
     told: Counter[Times] = field(default_factory=Counter)
     """Deliveries by the instants that their events have."""
     set_aside: set[str] = field(default_factory=set)
-    """Why events were no deliveries, as the dialect of an endpoint wants it."""
+    """Why events were not deliveries, according to the dialect of an endpoint."""
     endpoint: bool = False
     """Whether the clients were at an endpoint that is not ours."""
     clock: ClockBound = field(default_factory=ClockBound)
     visits: VisitTally | None = None
-    """Of visits to sessions, if there are any."""
+    """The tally of visits to sessions, if there are any."""
     clocks: ClockTally = field(default_factory=ClockTally)
 
     @property
@@ -174,11 +174,11 @@ class WorkerResult:
 
     @property
     def has_ledger(self) -> bool:
-        """Whether every delivery is in one."""
+        """Whether every delivery is in a ledger."""
         return self.tally.unidentified == 0 and (self.tally.deliveries > 0 or not self.endpoint)
 
     def tell(self, *times: Times) -> bool:
-        """Whether every delivery has one of these."""
+        """Whether every delivery has one of these times."""
         if not self.endpoint:
             return True
         return 0 < self.tally.deliveries == sum(self.told[one] for one in times)

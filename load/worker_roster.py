@@ -23,11 +23,11 @@ class WorkerRoster:
         self._looked_s = 0.0
 
     def names(self) -> list[str]:
-        """The workers that Locust takes for alive."""
+        """The workers that Locust considers alive."""
         return [name for name in self._runner.clients if self.has(name)]
 
     def has(self, name: str) -> bool:
-        """Whether Locust takes a worker for alive."""
+        """Whether Locust considers a worker alive."""
         node = self._runner.clients.get(name)
         return node is not None and node.state != "missing"
 

@@ -1,6 +1,6 @@
 """Writes the table of docs/anti-patterns.md from the valid runs of a comparison: `python -m scripts.anti_patterns_table DIR`.
 
-The comparison is that of the command in the page. A contender without a valid run is an error: its figures would say more
+DIR is the result of the command on that page. A contender without a valid run is an error: its figures would say more
 about the measurement than about the pattern.
 """
 

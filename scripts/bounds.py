@@ -1,6 +1,6 @@
 """Compares the bounds of pyproject.toml with the versions that were resolved with them: `python scripts/bounds.py LOWEST.txt`.
 
-A bound below what can be installed together claims a test that never ran. It prints one line for each fault; exit code
+A bound below the versions that can be installed together was never tested. It prints one line for each fault; exit code
 1.
 """
 

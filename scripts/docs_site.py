@@ -23,7 +23,7 @@ OUTSIDE = {
     "security.md": "SECURITY.md",
     "changelog.md": "CHANGELOG.md",
 }
-"""By page of the site, the file of the repository; every other page is in docs/ under its own name."""
+"""For each page of the site, its file in the repository; every other page is in docs/ under its own name."""
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)]*)?\)")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the services that stream events and do not come as wheels: pushpin by apt or brew, better-sse and the Durable Streams server by npm, into
-# ~/.cache/fanbench/hubs. `fanbench compare --endpoint` starts them, and so do the tests of their dialects. Run again, it says what is here.
+# ~/.cache/fanbench/hubs. `fanbench compare --endpoint` starts them, and so do the tests of their dialects. Run it again to list what is installed.
 #
 # What cannot be installed is named, and its tests are skipped: nothing else needs it. No service is left running.
 set -uo pipefail
@@ -50,7 +50,7 @@ else
   if ! by_npm; then
     echo "hubs: npm install ${npm_packages[*]}"
     mkdir -p "$home"
-    # Their own scripts are not run, and no list of addresses is written.
+    # Without running the packages' own scripts, and without writing a lock file.
     npm install --prefix "$home" --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --silent "${npm_packages[@]}" >/dev/null 2>&1
   fi
   for package in "${npm_packages[@]}"; do

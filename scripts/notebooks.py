@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
 def run(path: Path, write: bool) -> None:
-    """Execute a notebook in its folder and, if `write`, put its outputs in place, without times of this run."""
+    """Execute a notebook in its folder and, if `write`, store its outputs in it, without the times of this run."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as sockets:
         # Socket files that only we can open, not TCP ports that anyone on the machine can.

@@ -74,7 +74,7 @@ def run_tests(python: Path, options: Sequence[str]) -> bool:
 
 
 def main(options: Sequence[str]) -> int:
-    """Run the tests under both, also where they fail under the first."""
+    """Run the tests under both, even if they fail under the first."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pythons = found(programs(), SpecifierSet(project["requires-python"]))
     if not pythons:

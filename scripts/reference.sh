@@ -21,7 +21,7 @@ all=(broadcast rooms burst transports tokens users faults capacity)
 trap 'exit 130' INT # fanbench itself ends with 1 on Ctrl-C, like a comparison with a refused contender
 trap 'exit 143' TERM
 
-measure() { # PART MINUTES COMMAND…: at most so many minutes; what is kept is small enough to be committed
+measure() { # PART MINUTES COMMAND…: the maximum duration; what is kept is small enough to be committed
   local part=$1 most=$2 folder code=0
   shift 2
   if [ -d "$fresh/$part" ]; then
@@ -35,7 +35,7 @@ measure() { # PART MINUTES COMMAND…: at most so many minutes; what is kept is 
   echo "== $part, minute $((SECONDS / 60))"
   rm -rf "$work"
   "$fanbench" "$@" --out "$work" || code=$?
-  # 1: a contender was refused. It is shown as refused and does not end the reference.
+  # 1: a contender was refused. Such a contender is shown as refused and does not end the reference.
   folder=$(find "$work" -mindepth 1 -maxdepth 1 -type d ! -name '*.partial' ! -name '*-incomplete' 2>/dev/null || true)
   if [ "$code" -gt 1 ] || [ ! -d "$folder" ] || [ -n "$(find "$folder" -name '*.partial' -o -name '*-incomplete')" ]; then
     echo "$part: failed with exit code $code; what it left is in $work" >&2
@@ -45,7 +45,7 @@ measure() { # PART MINUTES COMMAND…: at most so many minutes; what is kept is 
   mkdir -p "$fresh" && mv "$folder" "$fresh/$part" && rm -rf "$work"
 }
 
-place() { # PART: into results/reference; the searches of the part capacity become directories of their own
+place() { # PART: into results/reference; the searches of the part capacity become separate directories
   local search name
   if [ "$1" != capacity ]; then
     rm -rf "results/reference/$1"
@@ -94,7 +94,7 @@ for part in "$@"; do
   begin "$part" || failed+=("$part")
 done
 if [ ${#failed[@]} -gt 0 ]; then
-  echo "not measured: ${failed[*]}. results/reference is as it was. Run it again for these alone, or name the parts that are" \
+  echo "not measured: ${failed[*]}. results/reference is unchanged. Run it again for these alone, or name the parts that are" \
     "in $fresh to replace those alone" >&2
   exit 1
 fi

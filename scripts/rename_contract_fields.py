@@ -1,7 +1,7 @@
 """Renames each field of each contract where a program sets it, one at a time, and requires that mypy notices each.
 
 A contract is whatever passes between programs or into a file: the classes of core/contracts/, and each `Document` elsewhere.
-`python scripts/rename_contract_fields.py [CONTRACT.FIELD…]`, all of them without a name. It works in a copy of the source.
+`python scripts/rename_contract_fields.py [CONTRACT.FIELD…]` tries the named fields, or all. It works in a copy of the source.
 It prints a line for each field; the exit code is 1 if a rename went unnoticed, or if no program sets a field.
 """
 
@@ -145,7 +145,7 @@ def noticed(checker: Checker, tree: Path, field: Field, place: Giving) -> str:
 
 
 def rename_all(tree: Path, wanted: Mapping[Field, bool]) -> int:
-    """Try each of the fields, which say whether the contract fixes them; how many went unnoticed."""
+    """Try each field; the flag says whether the contract fixes its value. Return how many went unnoticed."""
     places = givings(tree, sorted({contract for contract, _ in wanted}))
     programs = {place.file for field in wanted for place in places.get(field, ())}
     files = sorted(programs | {file.with_name("__init__.py") for file in programs})  # mypy's daemon needs both

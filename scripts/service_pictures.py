@@ -106,7 +106,7 @@ def main(pictures: Path) -> None:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         started(stack, folder, "shop", sys.executable, "shop.py")
         nginx = find_nginx()
-        assert nginx is not None, "nginx is not installed; make brokers does it"
+        assert nginx is not None, "nginx is not installed; run `make brokers`"
         started(
             stack,
             folder,

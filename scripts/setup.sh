@@ -12,7 +12,7 @@ for candidate in python3 python3.13 python3.12 python3.11; do
     break
   fi
 done
-[ -n "$python" ] || { echo "setup: no Python from 3.11 on the PATH; install python3 (Debian 12 and later have it)" >&2; exit 1; }
+[ -n "$python" ] || { echo "setup: no Python 3.11 or later on the PATH; install python3 (Debian 12 and later have it)" >&2; exit 1; }
 
 if command -v uv >/dev/null; then
   uv=uv

@@ -15,8 +15,8 @@ code=$?
 failed=$("$python" -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$cache/v/cache/lastfailed") || exit 1
 [ "$(wc -l <<<"$failed")" -le 5 ] || exit 1
 grep -qv :: <<<"$failed" && exit 1  # a file that cannot be collected, or workers that collect different tests: no test failed
-echo "scripts/test.sh: these failed beside others and are run again alone:" >&2
+echo "scripts/test.sh: these failed while others ran; each runs again alone:" >&2
 echo "$failed" >&2
 pytest -n 0 --last-failed --last-failed-no-failures none "$@" || exit 1
-echo "scripts/test.sh: passed alone, and failed beside others; mend what makes them unsteady:" >&2
+echo "scripts/test.sh: passed alone but failed while others ran; fix what makes them flaky:" >&2
 echo "$failed" >&2

@@ -39,7 +39,7 @@ _NOT_STARTED = (
 _QUERY = [
     ("topic", "a topic to listen to; may be repeated (default: events)"),
     ("last_event_id", "STREAM-SEQ of the event got last, or TOPIC:STREAM-SEQ; may be repeated"),
-    ("heartbeat", "send `event: heartbeat` so often, in whole seconds"),
+    ("heartbeat", "interval of `event: heartbeat`, in whole seconds"),
     ("token", "the bearer token, if no header can be sent"),
 ]
 _STREAM_API: dict[str, Any] = {
@@ -203,7 +203,7 @@ async def _stats(request: Request) -> Response:
 
 
 async def _metrics(request: Request) -> Response:
-    """The same for Prometheus."""
+    """The replica's counters as Prometheus reads them."""
     require_token(request, request.app.state.replica.settings)
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

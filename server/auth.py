@@ -91,7 +91,7 @@ def _refusal(error: TopicRefusedError) -> tuple[int, str]:
     kind, reason = error.refusal
     if kind == "forbidden":
         return 403, f"topic {shown(error.topic)}: the broker forbids it: {reason}; ask for a topic that is granted here"
-    return 400, f"topic {shown(error.topic)} cannot be used with this broker: {reason}; name it shorter or plainer"
+    return 400, f"topic {shown(error.topic)} cannot be used with this broker: {reason}; use a shorter or plainer name"
 
 
 def _spread_s(mean_s: int) -> int:

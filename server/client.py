@@ -31,7 +31,7 @@ class ConnectionWriter(Protocol):
         """Send these bytes, or buffer them."""
 
     def write_many(self, parts: Sequence[bytes]) -> None:
-        """The same for several pieces, without copying them."""
+        """Send or buffer several pieces without copying them."""
 
     def held_bytes(self) -> int:
         """Buffered bytes that are not sent yet."""

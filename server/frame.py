@@ -43,7 +43,7 @@ def text_frame(data: bytes) -> bytes:
 
 
 class Frame:
-    """One event as every client gets it. For a gap, which is no published event, `stream` is empty and `seq` is -1."""
+    """One event as every client gets it. For a gap, which is not a published event, `stream` is empty and `seq` is -1."""
 
     __slots__ = ("chunk", "order", "sent_ns", "seq", "stream", "topic", "total_bytes")
 
@@ -111,7 +111,7 @@ class FrameMaker:
         return Frame(stamp.topic, stamp.stream, stamp.seq, stamp.sent_ns, body)
 
     def gap(self, topic: str, cause: str, lost: int | None, sent_ns: int) -> Frame:
-        """`event: gap` with `{"server","cause","lost","topic"}`; it leaves the client's last event id as it was."""
+        """`event: gap` with `{"server","cause","lost","topic"}`; it does not change the client's last event id."""
         fields = {"server": self._server, "cause": cause, "lost": lost, "topic": topic}
         # Not orjson: it refuses halves of surrogate pairs, which a broker's message may contain.
         return Frame(topic, "", -1, sent_ns, encode_event(json.dumps(fields, separators=(",", ":")), event="gap"))

@@ -9,7 +9,7 @@ from server.frame import HEARTBEATS
 
 
 class Heartbeats:
-    """Sends to a share of the clients each second: 10,000 writes at once would delay events by a whole fan-out."""
+    """Sends to a share of the clients every second: 10,000 writes at once would delay events by a whole fan-out."""
 
     __slots__ = ("_interval_s", "_left", "_next_s", "_share")
 

@@ -23,9 +23,9 @@ class HistoryIndex:
         self.entries = 0
         self._by_id: dict[tuple[str, int], int] = {}
         self._maxima: dict[str, list[int]] = {}
-        """By stream: the highest seq up to each of its frames, which never decreases, whatever their order."""
+        """For each stream, the highest seq up to each of its frames, which never decreases, whatever their order."""
         self._places: dict[str, list[int]] = {}
-        """By stream: the position of each of its frames."""
+        """For each stream, the position of each of its frames."""
 
     def enter(self, frames: Iterable[Frame], start: int) -> None:
         """Add these frames, which begin at `end`; `start` is the position of the oldest held frame."""

@@ -1,7 +1,7 @@
 """Sends the same bytes to many sockets with one system call: io_uring, if the kernel has it and allows it.
 
 A fan-out is one send to each client. With one system call per send, entering the kernel and Python's loop are a sixth
-of its cost; docs/decisions/0003-batched-sends.md has the figures. The ring does nothing else and never waits: it
+of its cost; docs/decisions/0003-batched-sends.md gives the figures. The ring does nothing else and never waits: it
 reports what a socket does not take at once, and the caller keeps it. The numbers and layouts below are those of
 io_uring_setup(2), io_uring_enter(2) and <linux/io_uring.h>.
 """

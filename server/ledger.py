@@ -44,7 +44,7 @@ class Ledger:
         self._closed: dict[str, None] = {}
         """Dropped topics, the oldest first."""
         self._streams: dict[str, dict[str, None]] = {}
-        """By topic, the streams with counts."""
+        """The streams with counts, by topic."""
 
     def receive(self, stamp: Stamp) -> None:
         """Count an event that the broker delivered."""

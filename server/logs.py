@@ -29,7 +29,7 @@ class Calm:
 
 
 def hide_token(record: logging.LogRecord) -> bool:
-    """Replace `?token=…` in what uvicorn logs of a request."""
+    """Replace `?token=…` in uvicorn's log of a request."""
     if isinstance(record.args, tuple):
         record.args = tuple(_PARAMETER.sub(_hidden, arg) if isinstance(arg, str) else arg for arg in record.args)
     return True

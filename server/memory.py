@@ -1,6 +1,6 @@
 """Returns freed memory to the system.
 
-Glibc keeps the freed memory of thousands of connections, because live blocks lie in between: of 1.2 GB that slow
+Glibc keeps the freed memory of thousands of connections, because live blocks are in between: of 1.2 GB that slow
 clients had used, 600 MB stayed. malloc_trim returns all whole pages, at about 0.1 ms for each MB that it finds.
 """
 
@@ -37,7 +37,7 @@ class FreedMemory:
             self._trim()
 
     def tick(self) -> None:
-        """Called once a second: the same, including memory that became free since the last call."""
+        """Called once a second: return memory, including what became free since the last call."""
         if self._rest:
             self._rest, self._freed_bytes = False, 0
             self._trim()

@@ -49,7 +49,7 @@ class Metrics:
     def _state(self) -> Iterator[Metric]:
         hub, link = self._replica.hub, self._replica.link
         yield GaugeMetricFamily(
-            "fanbench_ready", "1 when subscribed and connected, except for the grace", int(link.ready)
+            "fanbench_ready", "1 when subscribed and connected, or within the grace period", int(link.ready)
         )
         connected = int(link.broker.connected)
         yield GaugeMetricFamily("fanbench_broker_connected", "1 while the link to the broker is up", connected)
@@ -68,11 +68,11 @@ class Metrics:
         yield latencies("fanbench_broker_hop_seconds", "From sent to received, of each event", ledger.broker_hop)
         words = "Of them, those received before they were sent: clocks differ"
         yield CounterMetricFamily("fanbench_broker_hop_negative", words, ledger.broker_hop.negative)
-        words = "From the receipt of the first event of a turn to all its bytes being with the connections"
+        words = "From the receipt of a turn's first event until all bytes were handed to the connections"
         yield latencies("fanbench_fanout_seconds", words, ledger.fanout)
         yield CounterMetricFamily("fanbench_gaps", "Interruptions that the adapter reported", ledger.gaps)
         lost = sum(ledger.gap_lost.values())
-        yield CounterMetricFamily("fanbench_gap_lost", "Events that it said were lost in them", lost)
+        yield CounterMetricFamily("fanbench_gap_lost", "Events that the adapter reported lost", lost)
         yield CounterMetricFamily("fanbench_holes", "Events that never arrived", ledger.holes)
         foreign = ledger.foreign + self._replica.link.broker.skipped
         yield counts("fanbench_foreign", "Messages that are not events", "reason", foreign, FOREIGN)
@@ -80,7 +80,7 @@ class Metrics:
     def _clients(self) -> Iterator[Metric]:
         ledger, limits = self._replica.hub.ledger, self._replica.connection_limits
         yield CounterMetricFamily("fanbench_written", "Events handed to connections", ledger.written)
-        yield CounterMetricFamily("fanbench_dropped", "Of them, thrown away with a slow client", ledger.dropped)
+        yield CounterMetricFamily("fanbench_dropped", "Of them, discarded with a slow client", ledger.dropped)
         yield CounterMetricFamily("fanbench_replayed", "Of them, from history", ledger.replayed)
         yield CounterMetricFamily("fanbench_connects", "Streams opened", ledger.connects)
         yield counts("fanbench_disconnects", "Streams ended", "reason", ledger.disconnects, DISCONNECTS)

@@ -28,7 +28,7 @@ class NamedHeartbeats:
         self._was_connected = connected()
         self._turn = 0
         self._by_interval: dict[int, list[dict[Client, None]]] = {}
-        """For an interval of n seconds n groups; each tick serves one."""
+        """For an interval of n seconds there are n groups, and each tick serves one."""
 
     def add(self, client: Client, interval_s: int) -> None:
         """Send this client a heartbeat now and regularly."""
@@ -59,7 +59,7 @@ class NamedHeartbeats:
                 client.write(frames[wire])
 
     def _make(self, interval_s: int, wire: Wire) -> bytes:
-        """`event: heartbeat`; it leaves the client's last event id as it was."""
+        """`event: heartbeat`; it does not change the client's last event id."""
         fields = {
             "server": self._server,
             "sent_ns": now_ns(),

@@ -11,7 +11,7 @@ _HOST = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]*")
 _TLS_HANDSHAKE = b"\x16\x03"
 _HTTP_2 = b"PRI * HTTP/2"
 _HINTS = {
-    "Pause on PRI/Upgrade": "this is HTTP/2; speak HTTP/1.1 here, or to a proxy that speaks both",
+    "Pause on PRI/Upgrade": "this is HTTP/2; use HTTP/1.1 here, or a proxy that accepts both",
     "Invalid method encountered": "the method is not one of HTTP's; a request begins like GET /sse HTTP/1.1",
     "Invalid HTTP version": "the HTTP version is not supported; send HTTP/1.1",
     "User callback error": "the URL cannot be read, or the method is for proxies; a request begins like GET /sse HTTP/1.1",
@@ -27,7 +27,7 @@ def require_host(version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
     """RFC 9112, section 3.2: one Host field in HTTP/1.1, never two, and nothing but a host in it.
 
     Raises:
-        RequestError: in words for the client.
+        RequestError: the message is for the client.
     """
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) == 1 and _HOST.fullmatch(hosts[0]):

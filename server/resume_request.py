@@ -14,7 +14,7 @@ _RESUMES = {
     *("after", "afterid", "cursor", "eventid", "from", "fromid", "id", "lastid", "lastseenid", "lastseq"),
     *("offset", "position", "resume", "resumefrom", "resumeid", "seq", "since", "sinceid", "start"),
 }
-"""Parameter names with which clients of other servers resume, as `_plain` writes them."""
+"""Parameter names with which clients of other servers resume, in the form of `_plain`."""
 
 
 class LastIds(NamedTuple):

@@ -29,7 +29,7 @@ BACKLOG = 8192
 SPARE_CONNECTIONS = 64
 """Connections in addition to the clients', for /stats and similar."""
 UNACKNOWLEDGED_MS = 60_000
-"""A client that acknowledges nothing for this long counts as gone, whatever its TCP end does."""
+"""A client that acknowledges nothing for this long counts as gone, even if its kernel still answers."""
 
 _log = logging.getLogger("fanbench.server")
 

@@ -19,7 +19,7 @@ from server.origins import read_origins
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 LONGEST_S = 10.0**8
-"""Three years: `for ever`, and no overflow where seconds become nanoseconds."""
+"""Three years: Practically forever, and no overflow when seconds become nanoseconds."""
 MOST = 10**9
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
@@ -79,7 +79,7 @@ class ServerSettings(BaseSettings):
         2.0,
         ge=0,
         le=LONGEST_S,
-        description="at SIGTERM the streams end spread over this time, the oldest first, so that not all clients move at once",
+        description="at SIGTERM the streams end one after the other over this time, the oldest first, so that not all clients move at once",
     )
     max_stream_age_s: float = Field(
         0.0,
@@ -118,7 +118,7 @@ class ServerSettings(BaseSettings):
         1.0,
         ge=0,
         le=LONGEST_S,
-        description="how far back to repeat events that one id cannot place (other topics, other generators)",
+        description="how far back to repeat events whose place an id does not give (other topics, other generators)",
     )
 
     token_file: FileToRead = Field(None, description="file whose first line is the token, instead of FANBENCH_TOKEN")
@@ -131,7 +131,7 @@ class ServerSettings(BaseSettings):
         "", description="origins whose pages may read the streams, comma-separated, or *; none by default"
     )
     head_timeout_s: float = Field(
-        10.0, gt=0, le=LONGEST_S, description="a connection without a complete request by then is closed"
+        10.0, gt=0, le=LONGEST_S, description="a connection whose request is not complete by then is closed"
     )
     access_log: bool = Field(False, description="log each request, without its token")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")

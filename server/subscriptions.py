@@ -45,9 +45,9 @@ class Subscriptions:
         self.broker = BrokerState(settings.ready_grace_s, str(endpoint), self._loop)
         self._refused = RefusedTopics(self._loop)
         self._confirmed: dict[str, asyncio.Future[None]] = {}
-        """By topic: set when the broker has confirmed it and its history has arrived."""
+        """For each topic, a future that is set when the broker has confirmed it and its history has arrived."""
         self._subscribed: dict[str, asyncio.Future[None]] = {}
-        """By topic: set when the broker has confirmed it."""
+        """For each topic, a future that is set when the broker has confirmed it."""
         self._wanted: list[str] = []
         self._polling = 0
         """Clients that poll whether enough of the history has arrived."""
@@ -158,7 +158,7 @@ class Subscriptions:
                     raise
                 cause = f"{type(error).__name__}: {self._endpoint.hide_secrets(reason(error))}"
             self.broker.note(False, cause)
-            # Adapters reconnect by themselves, so this one gave up.
+            # Adapters reconnect automatically, so this one gave up.
             _log.error("%s: %s; starting its consumer again", self._endpoint, cause)
             self._hub.gap(f"connection lost: {cause}", None, None)
             self._wanted = list(self._confirmed)

@@ -38,7 +38,7 @@ class Topic:
         self.pending: list[Frame] = []
         """Frames that arrived in this turn of the event loop and are sent at its end."""
         self.users = 0
-        """Clients that listen or will soon."""
+        """Clients that listen now or are about to."""
         self.filling = False
         """The broker still replays: arrivals are history, which only clients that want the topic from its start get."""
         self.from_start = False

@@ -1,7 +1,7 @@
 """Compiles what the processes of pytest-xdist will import, before they start.
 
-In a fresh clone each of them would rewrite the assertions of 260 files of tests, 12 seconds of a core, because they come
-to the same files at the same time and none finds what another has written.
+In a fresh clone each of them would rewrite the assertions of 260 files of tests, 12 seconds of CPU, because
+they reach the same files at the same time.
 """
 
 import compileall
@@ -23,7 +23,7 @@ _config: pytest.Config
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile all in the process that starts the others, if they will come to more than a few files."""
+    """Compile all in the process that starts the others, if they will import more than a few files."""
     config = session.config
     starts_others = not hasattr(config, "workerinput") and config.getoption("numprocesses", None)
     whole = any(Path(word).is_dir() for word in config.args)

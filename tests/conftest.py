@@ -11,7 +11,7 @@ pytest_plugins = ["tests.selection", "tests.durations", "tests.compiled"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Hypothesis gives each example 200 ms, which is a busy machine's and not a defect's.
+# Hypothesis gives each example 200 ms, which a busy machine exceeds without a defect.
 settings.register_profile("no deadline", settings.default, deadline=None)
 settings.load_profile("no deadline")
 # `make unit`: a third of the examples of each test that does not say how many; `make test` takes them all.
@@ -20,7 +20,7 @@ settings.register_profile("quick", settings.get_profile("no deadline"), max_exam
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
-    """Escape what is no UTF-8 in what a test wrote or logged: xdist cannot pass it on, and all tests would end there."""
+    """Escape what is not UTF-8 in a test's output or log: xdist cannot pass it on, and would end all tests."""
     report = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report

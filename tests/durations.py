@@ -13,13 +13,13 @@ import pytest
 
 FILE = Path(__file__).with_name("durations.json")
 LEAST_S = 1.0
-"""What takes less is not written down."""
+"""Files that take less are not recorded."""
 UNIT_S, OTHER_S = 0.2, 2.0
-"""What a test is taken for whose file has no figure."""
+"""The estimate for a test whose file has no figure."""
 TOP = 15
 TOGETHER = {
     # Chromium aborts connection attempts when an address of the machine appears or disappears, as those of containers and
-    # of nodes that can be cut off do.
+    # of nodes in namespaces do.
     "networks": (
         "tests/brokers/test_cuts.py",
         "tests/compose/test_clusters.py",
@@ -45,7 +45,7 @@ def read_durations() -> dict[str, float]:
 
 
 def estimated(tests: Mapping[str, Sequence[bool]], known: Mapping[str, float]) -> dict[str, float]:
-    """Seconds by file; each file is given by whether its tests are unit tests."""
+    """Seconds by file; `tests` says for each test of a file whether it is a unit test."""
     return {file: known.get(file, sum(UNIT_S if unit else OTHER_S for unit in units)) for file, units in tests.items()}
 
 

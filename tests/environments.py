@@ -15,7 +15,7 @@ def without(folder: Path, *names: str) -> Path:
     for entry in here.iterdir():
         if entry.name not in left_out:
             (there / entry.name).symlink_to(entry)
-    for program in Path(sys.executable).parent.iterdir():  # broker programs from wheels are beside Python
+    for program in Path(sys.executable).parent.iterdir():  # broker programs from wheels are next to Python
         if not (folder / "bin" / program.name).exists():
             (folder / "bin" / program.name).symlink_to(program)
     return folder / "bin" / "python"

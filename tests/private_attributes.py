@@ -31,7 +31,7 @@ _HTTP, _CYCLE = (
 _HTTP_FILE, _LOCUST_FILE = "server/protocol.py", "load/locust_changes.py"
 
 PRIVATE_USES = [
-    PrivateUse("nats-py", _NATS, ("_process_headers", "_build_message"), "read on past what is no text", _NATS_LINK),
+    PrivateUse("nats-py", _NATS, ("_process_headers", "_build_message"), "read on past invalid text", _NATS_LINK),
     PrivateUse("nats-py", "nats.aio.msg:Msg", ("_client", "_sid"), "make a message as nats-py does", _NATS_LINK),
     PrivateUse("nats-py", _NATS, ("_process_err", "_ps", "_err", "_error_cb"), "keep an error's case", _NATS_LINK),
     PrivateUse("nats-py", _NATS, ("_server_info",), "what the server asks for at the login", _NATS_LINK),

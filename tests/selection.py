@@ -1,7 +1,7 @@
 """Which tests are `unit`: those that run inside pytest's own process, and quickly; `make unit` runs them alone.
 
 Nobody lists them. A test that starts programs (brokers, browsers, Docker, fanbench, Locust) has the fixture `integration`,
-mostly by another fixture, and any other test that starts one fails and says so.
+usually through another fixture, and any other test that starts one fails and says so.
 """
 
 import shutil
@@ -13,10 +13,10 @@ import pytest
 
 from core.process import DIES_WITH_PARENT, ONCE_GUARDED
 
-STARTERS = {"integration", "running_programs"}  # the latter is of brokers/conformance, which knows nothing of our marks
+STARTERS = {"integration", "running_programs"}  # the latter comes from brokers/conformance, which has no marks
 NOT_UNIT = {"slow", "soak"}
 QUICK = {"sh", "bash", "env", "sleep", "kill", "git"}
-"""What a test with the mark `subprocess` may start, beside Python and the programs that it wrote itself."""
+"""What a test with the mark `subprocess` may start, in addition to Python and the programs that it wrote itself."""
 
 
 class NotUnitError(AssertionError):
@@ -65,7 +65,7 @@ sys.addaudithook(GUARD.look)
 
 
 def program_of(executable: object, words: object) -> str:
-    """The program that a `subprocess.Popen` comes to start: behind the shell that core.process.spawn puts before it."""
+    """The program that a `subprocess.Popen` finally starts: behind the shell that core.process.spawn puts before it."""
     listed = [str(word) for word in words] if isinstance(words, Sequence) and not isinstance(words, str | bytes) else []
     for before in (ONCE_GUARDED, [*DIES_WITH_PARENT, *ONCE_GUARDED]):
         if listed[: len(before)] == before:
@@ -75,7 +75,7 @@ def program_of(executable: object, words: object) -> str:
 
 @pytest.fixture(scope="session")
 def integration() -> None:
-    """The test starts programs: it is no part of `make unit`."""
+    """The test starts programs: it is not part of `make unit`."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -100,5 +100,5 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Watch a unit test; what is taken down after it may be the session's."""
+    """Watch a unit test; what is torn down after it may be the session's."""
     return (yield from GUARD.watch(item))

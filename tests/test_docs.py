@@ -34,7 +34,7 @@ def test_links_lead_to_files(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_files_that_are_named_are_there(page):
+def test_named_files_exist(page):
     past = page.name == "CHANGELOG.md"
     named = [] if past else NAMED.findall(page.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists() and not (page.parent / name).exists()] == []

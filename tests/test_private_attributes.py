@@ -18,7 +18,7 @@ from tests.private_attributes import PRIVATE_USES, PrivateUse
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("core", "brokers", "server", "generator", "load", "harness", "benchmarks", "examples")
 DOCUMENTED = {"_asdict", "_exit", "_fields", "_make", "_replace"}
-"""Of the standard library, public in spite of their names."""
+"""Attributes of the standard library that are public in spite of their names."""
 PRIVATE = re.compile(r"_(?!_)")
 MANGLED = re.compile(r"_[A-Z]\w*?__")
 ASKING = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller"}
@@ -139,7 +139,7 @@ def test_each_private_attribute_is_there(use: PrivateUse, monkeypatch: pytest.Mo
     assert not missing(use), missing(use)
 
 
-def test_an_attribute_that_is_gone_is_named_with_its_version_its_use_and_what_to_do() -> None:
+def test_a_removed_attribute_is_named_with_version_use_and_next_step() -> None:
     words = missing(PrivateUse("aiomqtt", "aiomqtt:Client", ("_client", "_never"), "try", "here.py"))
     assert f"aiomqtt {version('aiomqtt')} has no _never in aiomqtt:Client any more; here.py uses it: try." in words
     assert "has no aiomqtt:Nobody" in missing(PrivateUse("aiomqtt", "aiomqtt:Nobody", ("_client",), "try", "here.py"))

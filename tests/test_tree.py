@@ -29,7 +29,7 @@ def files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-def test_a_class_name_stands_for_one_class() -> None:
+def test_a_class_name_is_unique() -> None:
     classes = defaultdict(list)
     for path in (path for package in PACKAGES for path in files(package)):
         for name in re.findall(r"^ *class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
@@ -78,13 +78,13 @@ def test_the_durations_are_of_files_of_tests_that_exist() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests" / "compose").glob("test_*.py")), ids=lambda path: path.stem)
-def test_a_file_that_makes_networks_is_never_beside_the_browser(path: Path) -> None:
+def test_files_with_networks_and_the_browser_never_run_together(path: Path) -> None:
     named = set(re.findall(r"\w+", " ".join(re.findall(r"def \w+\((.*?)\)", path.read_text(), re.DOTALL))))
     makes_networks = not named.isdisjoint({"engine", "image", "demo"})
     assert makes_networks == (scope_of(str(path.relative_to(ROOT))) == scope_of("tests/ui/test_page.py"))
 
 
-def test_a_file_without_a_figure_is_taken_for_long_where_it_starts_programs() -> None:
+def test_an_unmeasured_file_that_starts_programs_counts_as_long() -> None:
     tests = {"known.py": [True], "starts.py": [False] * 5, "inside.py": [True] * 5}
     found = estimated(tests, {"known.py": 30.0})
     assert sorted(found, key=lambda file: -found[file]) == ["known.py", "starts.py", "inside.py"]

@@ -3,7 +3,7 @@
 const PAD = { top: 14, right: 4, bottom: 16, left: 4 };
 const STEPS = [1, 1.5, 2, 3, 4, 6, 8, 10];
 
-/** The least round number from `value` up. */
+/** The smallest round number that is not below `value`. */
 export function roundUp(value) {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));

@@ -21,7 +21,7 @@ export function keepNanoseconds(key, value, context) {
 const between = (from, to) => Number(to - from) / 1e6;
 
 /**
- * One `message` event of the stream, or null when it is not an event of ours.
+ * One `message` event of the stream, or null if it is not one of our events.
  * Hops are in ms and add up to latencyMs; fan-out, and so latency, compares two machines' clocks if there are two.
  */
 export function readEvent(id, text, arrivedMs) {

@@ -14,8 +14,8 @@ const MAX_IDS = 60;
  * opened after the first.
  *
  * The browser's own reconnect has only one last id, which is exact for one topic and one generator. It gives up when an answer
- * is not an event stream (a proxy's 502, a replica's 503), and it considers a dead connection
- * quiet. So this class reconnects itself, with an id for each stream, and requests heartbeats that it can see.
+ * is not an event stream (a proxy's 502, a replica's 503), and it takes a dead connection * for a
+ quiet one. So this class reconnects itself, with an id for each stream, and requests heartbeats that it can see.
  */
 export class Feed {
   reconnects = 0;

@@ -72,7 +72,7 @@ def test_track_a_delivery(benchmark: Any) -> None:
 
 
 def test_record_a_latency_of_10000(benchmark: Any) -> None:
-    """Fold in bulk, as the tally does."""
+    """Fold in bulk, like the tally."""
     benchmark.extra_info["times"] = DELIVERIES
     latencies_ns = np.random.default_rng(1).lognormal(15, 1, DELIVERIES).astype(np.int64)
 

@@ -1,4 +1,4 @@
-// `node better_sse.mjs PORT`, better-sse on Node's http server with one channel; the line goes out as it came, not as JSON of it.
+// `node better_sse.mjs PORT`, better-sse on Node's http server with one channel; the line is sent unchanged, not encoded as JSON.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { createChannel, createSession } from "better-sse";

@@ -1,4 +1,4 @@
-// What Mercure-like hubs do: `goroutines PORT`, net/http with a goroutine and a channel per client.
+// The design of Mercure-like hubs: `goroutines PORT`, net/http with a goroutine and a channel per client.
 package main
 
 import (

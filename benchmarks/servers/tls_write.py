@@ -1,6 +1,6 @@
 """`python -m benchmarks.servers.tls_write CERTIFICATE PORT`: what raw_write does, over TLS, each line a record for each connection.
 
-It stands behind the load's figure over TLS; its own CPU is not judged.
+It is the server for the load's figure over TLS; its own CPU is not judged.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class DeliveryPromises:
             await asyncio.gather(*[producer.publish(topic, payload) for payload in expected])
             await reader.count(BURST)
             require(not reader.gaps, f"a gap was reported: {reader.gaps}")
-            require(reader.payloads == expected, "some are out of order, doubled or lost")
+            require(reader.payloads == expected, "some are out of order, duplicated or lost")
 
     async def test_two_consumers_both_receive(self, broker: Workbench) -> None:
         """Each consumer gets each message: they share no queue."""
@@ -196,7 +196,7 @@ class DeliveryPromises:
                 await reader.until(lambda: accounted() >= total, f"{total} messages received or reported lost")
                 require(accounted() == total, f"{accounted()} accounted for of {total}")
                 numbers = [int(payload) for payload in reader.payloads]
-                require(numbers == sorted(set(numbers)), "what did arrive is out of order or doubled")
+                require(numbers == sorted(set(numbers)), "the messages that arrived are out of order or duplicated")
                 if small.delivery == "at-most-once" and BUFFER in broker.adapter.options:
                     require(
                         any(gap.lost for gap in reader.gaps),
@@ -219,12 +219,12 @@ class DeliveryPromises:
             await producer.publish(topic, b"300")
             await reader.until(lambda: b"300" in reader.payloads, "the last message")
             numbers = [int(payload) for payload in reader.payloads]
-            require(numbers == list(range(numbers[0], 301)), f"a hole or a double in {numbers}")
+            require(numbers == list(range(numbers[0], 301)), f"a hole or a duplicate in {numbers}")
             require(numbers[0] <= 50, f"the history begins with {numbers[0]}, not with 50 or before")
             other = broker.topic()
             await consumer.subscribe(other, since_ns=time.time_ns() + _LATER_NS)  # nothing has been stored since then
             await producer.publish(other, b"live")
-            await reader.until(lambda: reader.payloads[-1] == b"live", "what is live, behind a history of nothing")
+            await reader.until(lambda: reader.payloads[-1] == b"live", "live messages after an empty history")
 
     async def test_unsupported_delivery(self, broker: Workbench) -> None:
         """An undeclared delivery promise and an unknown option are refused by name."""

@@ -224,7 +224,7 @@ class FailurePromises:
                 for side in (broker.adapter.producer, broker.adapter.consumer):
                     started = time.monotonic()
                     error = await self._refused(side(endpoint), address)
-                    require(error.transient, f"the error is not transient, though a broker may come: {error}")
+                    require(error.transient, f"the error is not transient, although a broker may start there: {error}")
                     took_s = time.monotonic() - started
                     require(took_s < 10 * endpoint.timeout_s, f"{address}: the error took {took_s:.1f} s")
 
@@ -249,7 +249,7 @@ class FailurePromises:
             wrong = broker.endpoint(with_credentials(url, user, WRONG_PASSWORD))
             for side in (broker.adapter.producer, broker.adapter.consumer):
                 error = await self._refused(side(wrong), user)
-                require("password" in str(error), f"the error does not speak of the password: {error}")
+                require("password" in str(error), f"the error does not mention the password: {error}")
                 require(not error.transient, f"the error is transient, as if another try might succeed: {error}")
 
     async def _refused(self, side: Any, named: str) -> BrokerError:

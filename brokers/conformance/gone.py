@@ -119,7 +119,7 @@ class GonePromises:
             await adapter.clean_up(mine)
             left = await broker.provocations.leftovers(mine)
             require(not left, f"left behind: {left}")
-            await self._arrives(producer, topic, reader, b"another run goes on")
+            await self._arrives(producer, topic, reader, b"another run continues")
             require(not reader.gaps, f"another run was interrupted: {reader.gaps}")
         await adapter.clean_up(others)
         await adapter.clean_up(others)  # also if nothing is left to remove

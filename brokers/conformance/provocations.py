@@ -1,6 +1,6 @@
 """Operations on the broker that some promises need, as one set of functions for each contender.
 
-The modules provoke_*.py have them, by the contender's name. A foreign adapter sets its own as `provocations` in its
+The modules provoke_*.py contain them, by the contender's name. A foreign adapter sets its own as `provocations` in its
 subclass of Conformance.
 """
 
@@ -33,7 +33,7 @@ class Provocations:
     restricted: Callable[[Path], AbstractContextManager[Restricted]] | None = None
     """Runs a broker in this folder with a restricted user."""
     vanish: Mapping[str, Callable[[Endpoint], Awaitable[None]]] = field(default_factory=dict)
-    """By method: removes a consumer at the broker (kills its client, deletes its queue, consumer or stream)."""
+    """Functions by method: each removes a consumer at the broker (kills its client, deletes its queue or stream)."""
     elsewhere: Callable[[Endpoint], AbstractAsyncContextManager[None]] | None = None
     """Within the block the broker answers "not here any more" on open connections, as after a demotion."""
     leftovers: Callable[[Endpoint], Awaitable[list[str]]] | None = None
@@ -56,7 +56,7 @@ class Provocations:
 FIELDS = ("restricted", "vanish", "elsewhere", "leftovers")
 NOTHING = Provocations()
 Pending = Mapping[str, frozenset[str]]
-"""By contender, the tests of promises that are not kept yet."""
+"""The tests of promises that are not kept yet, by contender."""
 
 
 def provocations_of(contender: str) -> Provocations:

@@ -37,7 +37,7 @@ _STOP_CLOSING = "exit(whereis(fanbench_closer), kill)."
 
 
 async def _asked(endpoint: Endpoint, expression: str) -> str:
-    """Return the answer of the node that started last: the endpoint may go through a proxy, whose port is no node's."""
+    """Return the answer of the node that started last: the endpoint may go through a proxy, whose port belongs to no node."""
     known = nodes()
     port = endpoint.port if endpoint.port in known else known[-1]
     return await asyncio.to_thread(evaluate, port, expression.replace("NAME", endpoint.get(RUN_NAME)))
@@ -47,7 +47,7 @@ async def _asked(endpoint: Endpoint, expression: str) -> str:
 def _restricted(folder: Path) -> Iterator[Restricted]:
     """A user who may only use topics that begin with `ours.`: RabbitMQ has such permissions for topic exchanges.
 
-    On the node that started last, since a start takes eight seconds of a core; on one of its own if there is none.
+    It uses the node that started last, because a start takes eight seconds of CPU; if there is none, it starts one.
     """
     with ExitStack() as stack:
         known = nodes()
@@ -107,7 +107,7 @@ _STREAM = Provocations(
     elsewhere=_elsewhere,
     leftovers=_leftovers,
     inapplicable={
-        "restricted": "RabbitMQ has rights by topic for exchanges of type topic only, and a stream's is fanout"
+        "restricted": "RabbitMQ has permissions per topic only for topic exchanges, and a stream uses a fanout exchange"
     },
 )
 PROVOCATIONS = {"rabbitmq": _QUEUE, "rabbitmq-confirms": _QUEUE, "rabbitmq-stream": _STREAM}

@@ -103,7 +103,7 @@ ok = rabbit_auth_backend_internal:set_topic_permissions(
 def _restricted_rabbitmq(folder: Path) -> Iterator[Restricted]:
     """A RabbitMQ with the same permissions. Version 3 silently closes the connection instead of refusing a topic.
 
-    The node that started last if it speaks MQTT, since a start takes eight seconds of a core; else one of its own.
+    It uses the node that started last if that speaks MQTT, because a start takes eight seconds of CPU; otherwise it starts one.
     """
     with contextlib.ExitStack() as stack:
         if not (nodes() and _mqtt_port(nodes()[-1])):

@@ -67,7 +67,7 @@ PROVOCATIONS = {
         vanish={"its sessions are ended": _end_sessions},
         elsewhere=_read_only,
         inapplicable={
-            "restricted": "PostgreSQL has no rights by channel",
+            "restricted": "PostgreSQL has no permissions per channel",
             "leftovers": "LISTEN and NOTIFY create nothing at the server",
         },
     ),
@@ -80,7 +80,7 @@ PROVOCATIONS = {
         },
         elsewhere=_read_only,
         leftovers=_relations,
-        inapplicable={"restricted": "all topics share one table, and rights are by table"},
+        inapplicable={"restricted": "all topics share one table, and permissions are per table"},
     ),
 }
 PENDING: Pending = {}

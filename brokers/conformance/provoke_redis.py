@@ -100,7 +100,7 @@ PROVOCATIONS = {
         vanish=_STREAMS,
         elsewhere=_demoted,
         leftovers=_keys,
-        inapplicable={"restricted": "all topics share one stream, and rights are by key"},
+        inapplicable={"restricted": "all topics share one stream, and permissions are per key"},
     )
     for name in ("valkey-streams", "redis-streams")
 }

@@ -83,7 +83,7 @@ class TopicPromises:
             await consumer.unsubscribe(*bad, good[0])
 
     async def test_odd_topic_harms_no_other(self, broker: Workbench) -> None:
-        """A topic of any characters is refused separately, or it is a topic like others: no message is interrupted or doubled."""
+        """A topic with any characters is refused separately, or works like any other: no message is interrupted or duplicated."""
         good = [broker.topic() for _ in range(6)]
         async with broker.producer() as producer, broker.reader() as (consumer, reader):
             refused = await consumer.subscribe(*good[:3], *_ODD, *good[3:])
@@ -98,7 +98,7 @@ class TopicPromises:
             got = Counter(message.topic for message in reader.messages if message.payload == payload)
             require(
                 got == Counter([*used, *good]),
-                f"not once: {got - Counter([*used, *good]) or 'some are missing'!r:.300}",
+                f"not received exactly once: {got - Counter([*used, *good]) or 'some are missing'!r:.300}",
             )
             require(not reader.gaps, f"the others were interrupted: {reader.gaps}")
             await consumer.unsubscribe(*_ODD)

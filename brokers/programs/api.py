@@ -41,5 +41,5 @@ class Program(Protocol):
         `features` enables what a contender needs, for instance `jetstream`.
 
         Raises:
-            FanbenchError: it is not found, ended, or did not answer in time; the message has its log's last lines.
+            FanbenchError: it is not found, ended, or did not answer in time; the message contains its log's last lines.
         """

@@ -20,7 +20,7 @@ _POLL_S = 0.05
 
 
 Leader = Callable[[Collection[str], str], Running]
-"""The leading node for a contender's features and a topic. Blocks. Raises FanbenchError: none leads, or none answers.
+"""The leading node for a contender's features and a topic. Blocks. Raises FanbenchError: no node leads, or none answers.
 """
 
 
@@ -69,7 +69,7 @@ class Cluster:
         """Start the nodes that are not running, and wait until the cluster is whole.
 
         Raises:
-            TransientError: in time, a node ended or did not answer, or the cluster was not whole.
+            TransientError: a node ended or did not answer in time, or the cluster was not whole in time.
         """
         if self.watchers_first:
             _start(self.watchers)
@@ -94,7 +94,7 @@ class Cluster:
         """Return once the cluster is whole.
 
         Raises:
-            TransientError: it is not within `timeout_s` seconds.
+            TransientError: it is not whole within `timeout_s` seconds.
         """
         wait_until(lambda: not self.ended and self.whole(), f"{self.name}: all nodes in one cluster", timeout_s)
 
@@ -150,7 +150,7 @@ def wait_until(probe: Callable[[], bool], what: str, timeout_s: float = WHOLE_S)
     """Return once the probe is true; an error because a node does not answer yet counts as false.
 
     Raises:
-        TransientError: it is not true within `timeout_s` seconds; the message has the last reason.
+        TransientError: it is not true within `timeout_s` seconds; the message contains the last reason.
     """
     deadline, why = time.monotonic() + timeout_s, ""
     while True:

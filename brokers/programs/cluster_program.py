@@ -79,7 +79,7 @@ class ClusterProgram:
     build: Callable[[Blueprint], Cluster]
     """Makes the cluster without starting it."""
     values: tuple[tuple[str, int], ...] = ()
-    """Settings that a person chose."""
+    """Settings that the user chose."""
 
     @property
     def install_hint(self) -> str:

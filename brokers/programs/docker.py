@@ -61,7 +61,7 @@ def why_not() -> str:
 
 @cache
 def require_image(image: str) -> None:
-    """Pull the image unless it is here.
+    """Pull the image unless it is present.
 
     Raises:
         FanbenchError: it cannot be pulled; the message says what to do.

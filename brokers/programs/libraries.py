@@ -34,12 +34,12 @@ class Need(Protocol):
         """Whether it is installed."""
 
     def version(self) -> str:
-        """Its version; '' if it is not here."""
+        """Its version; '' if it is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PythonLibrary:
-    """A package in this Python; `module` is what the script imports of it, as not every version has it."""
+    """A package in this Python; `module` is what the script imports from it, because not every version has it."""
 
     package: str
     module: str
@@ -59,7 +59,7 @@ class PythonLibrary:
         """Whether the module can be imported."""
         try:
             return find_spec(self.module) is not None
-        except ModuleNotFoundError:  # of a module in a package that is not here
+        except ModuleNotFoundError:  # for a module in a package that is not installed
             return False
 
     def version(self) -> str:
@@ -83,12 +83,12 @@ class NodeLibrary:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """With the folder of the package."""
+        """Our environment, with the folder of the package."""
         return os.environ | {"NODE_PATH": str(NODE_PACKAGES)}
 
     @property
     def here(self) -> bool:
-        """Whether the package and Node are."""
+        """Whether the package and Node are installed."""
         return self._description.is_file() and on_path("node") is not None
 
     @property
@@ -122,6 +122,6 @@ class Executable:
         return on_path(self.name) is not None
 
     def version(self) -> str:
-        """As it prints it."""
+        """The version that it prints."""
         found = on_path(self.name)
         return version_of(found, "--version") if found is not None else ""

@@ -37,7 +37,7 @@ class Mosquitto:
         return require(self.name, self.find(), self.install_hint)
 
     def version(self) -> str:
-        """As the server prints it."""
+        """The version that the server prints."""
         found = self.find()
         return version_of(found, "-h") if found else ""
 

@@ -28,12 +28,12 @@ _LIKE_DEFAULT = 8
 _NOBODY = "02:00:00:00:00:fe"
 """An Ethernet address that no link has: packets to it disappear without an error at the sender."""
 _FIRST_NODE = 11
-"""The last byte of the first node's address; this machine has 1."""
+"""The last byte of the first node's address; this machine's is 1."""
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 _TIMEOUT_S = 10.0
 _POLL_S = 0.01
 _own_ports = itertools.count(4001)
-"""Below the kernel's ephemeral ports: a port identifies a node among all that this process has started."""
+"""Ports below the kernel's ephemeral ones: each identifies a node among all that this process has started."""
 
 
 class NodeNetworks:
@@ -43,7 +43,7 @@ class NodeNetworks:
         """Make networks for `count` nodes; the processes that hold the namespaces log to `folder`.
 
         Raises:
-            FanbenchError: a network cannot be made; the message has the reason of `ip` or `unshare`.
+            FanbenchError: a network cannot be made; the message contains the reason of `ip` or `unshare`.
         """
         self.holders: list[Child] = []
         self.link = ""
@@ -171,7 +171,7 @@ def _ip(inside: Child | None, lines: Sequence[str]) -> None:
     """Run `ip` commands in this machine's network or in a holder's.
 
     Raises:
-        FanbenchError: one of them failed; the message has its words.
+        FanbenchError: one of them failed; the message contains its output.
     """
     before = [] if inside is None else _enter(inside)
     _run([*before, "ip", "-batch", "-"], "\n".join(lines) + "\n")

@@ -34,7 +34,7 @@ class Nats:
         return require(self.name, self.find(), self.install_hint)
 
     def version(self) -> str:
-        """As the server prints it."""
+        """The version that the server prints."""
         found = self.find()
         return version_of(found, "--version") if found else ""
 

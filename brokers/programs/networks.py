@@ -51,7 +51,7 @@ class Loopback:
 
     def cut(self, address: str, /) -> Rejoin:
         """See Network."""
-        raise FanbenchError(f"{address}: nodes on 127.0.0.1 have no links to cut; start them in networks of their own")
+        raise FanbenchError(f"{address}: nodes on 127.0.0.1 have no links to cut; start them in separate networks")
 
     def close(self) -> None:
         """See Network."""

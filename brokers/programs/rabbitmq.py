@@ -48,7 +48,7 @@ class RabbitMQ:
         return require(self.name, self.find(), self.install_hint)
 
     def version(self) -> str:
-        """From the name of the installation's directory, or else as rabbitmqctl prints it."""
+        """From the name of the installation's directory, otherwise as rabbitmqctl prints it."""
         found = self.find()
         if found is None:
             return ""
@@ -104,7 +104,7 @@ def nodes() -> list[int]:
 def evaluate(port: int, expression: str) -> str:
     """Evaluate an Erlang expression at a node that fanbench started, as an operator would with rabbitmqctl. Blocks.
 
-    erl_call takes a few milliseconds of CPU; rabbitmqctl starts a node of its own and takes over a second.
+    erl_call takes a few milliseconds of CPU; rabbitmqctl starts another node and takes over a second.
 
     Raises:
         FanbenchError: it does not answer, or the expression fails.

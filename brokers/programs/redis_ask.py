@@ -17,7 +17,7 @@ def ask(address: str, *words: str) -> Reply:
     """Send a command to the server at host:port and return its reply (RESP2). Blocks.
 
     Raises:
-        FanbenchError: the server refuses the command; the message has its words.
+        FanbenchError: the server refuses the command; the message contains its text.
         OSError: nobody answers.
     """
     command = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)

@@ -18,7 +18,7 @@ _FSYNC = {"always": 0, "everysec": 1}
 FSYNC = Setting(
     "fsync_every_s",
     _FSYNC[SHARED["appendfsync"]],
-    "0: sync the append-only file at each write (always); 1: each second (everysec)",
+    "0: sync the append-only file at each write (always); 1: every second (everysec)",
     0,
     1,
 )

@@ -17,7 +17,7 @@ START_TIMEOUT_S = 20.0
 STOP_GRACE_S = 15.0
 """Time for an orderly end: a program that is killed earlier may lose pending writes."""
 USER, PASSWORD = "fanbench", "fanbench-secret"
-"""What a program with the feature `password` asks for."""
+"""The password that a program with the feature `password` requires."""
 _POLL_S = 0.02
 _STOP_S = 1.5
 """After Ctrl-C the other children need time too, and all must be gone within 5 s."""
@@ -63,7 +63,7 @@ class Running:
     start_timeout_s: float = START_TIMEOUT_S
     stop_grace_s: float = STOP_GRACE_S
     credentials: tuple[str, str] | None = None
-    """User and password that it asks for."""
+    """The user and the password that it requires."""
     discard: Callable[[], None] | None = None
     """Removes it with its processes and its data, for what is not all under `data`: a container."""
     child: Started | None = None

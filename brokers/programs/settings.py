@@ -22,7 +22,7 @@ class Setting:
     highest: int = 1_000_000_000
 
     def read(self, program: str, text: str) -> int:
-        """A value that a person gave.
+        """A value that the user gave.
 
         Raises:
             UsageError: it is not a whole number, or out of range.

@@ -7,7 +7,7 @@ import re
 from brokers.programs.finding import DEPLOY
 
 _LINE = re.compile(r"\s*(?P<name>[^#\s].*?)(?: = |: | )(?P<value>[^\s{}]+)")
-"""Of Redis' files (`name value`), RabbitMQ's (`name = value`) and NATS' (`name: value`)."""
+"""A line of Redis' files (`name value`), RabbitMQ's (`name = value`) or NATS' (`name: value`)."""
 
 
 def read_shared(name: str) -> dict[str, str]:

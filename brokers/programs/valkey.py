@@ -45,7 +45,7 @@ class RedisLike:
         return require(self.name, self.find(), self.install_hint)
 
     def version(self) -> str:
-        """As the server prints it."""
+        """The version that the server prints."""
         found = self.find()
         return version_of(found, "--version") if found else ""
 

@@ -15,7 +15,7 @@ class GeneratorReport(Document):
     version: Literal[1] = 1
     stream: str
     published: dict[str, PhaseCounts]
-    """By topic: events handed to the adapter, including failed ones."""
+    """The number of events handed to the adapter, including failed ones, by topic."""
     failed: int
     """Events whose publish raised; with at-least-once, those that it gave up."""
     failures: dict[str, int]
@@ -39,7 +39,7 @@ class GeneratorReport(Document):
     clock_step_ns: int
     """How far the wall clock moved against the monotonic one."""
     clocks: dict[str, ClockOffset]
-    """How far each replica's clock is ahead of the generator's, by its name; empty where they were not compared."""
+    """How far each replica's clock is ahead of the generator's, by its name; empty if they were not compared."""
     cpu_s: float
 
     def measured(self) -> dict[str, int]:

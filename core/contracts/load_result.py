@@ -51,7 +51,7 @@ class EncodedHistograms(SparseDocument):
     fanout: str | None = None
 
     def by_span(self) -> dict[Span, str]:
-        """The same by name."""
+        """The histograms by name."""
         found: dict[Span, str | None] = {
             "latency": self.latency,
             "schedule": self.schedule,
@@ -82,7 +82,7 @@ class MeasuredSecond(Document):
 
 
 class RecoveryTimes(Document):
-    """Over the clients, since the last mark."""
+    """The clients' recovery since the last mark."""
 
     clients: int
     never: int
@@ -117,13 +117,13 @@ class VisitResult(Document):
     moved: int
     """Visits that continued at another replica."""
     expected: int
-    """Measured events that were due in the visits."""
+    """Measured events that the visits expect."""
     first_event_ms: Percentiles
     """From the start of a visit, or from the due instant of its session's first event, to its first event."""
     gap_sent_ms: Percentiles
-    """Between consecutive events, when they were sent."""
+    """The time between consecutive events when they were sent."""
     gap_seen_ms: Percentiles
-    """Between the same two events, at their arrival."""
+    """The time between the same two events at their arrival."""
 
 
 Knowledge = Literal["stamp", "identity", "time"]
@@ -156,13 +156,13 @@ class StreamFigures(SparseDocument):
     events_per_s: float | None = None
     """Deliveries per second over all clients."""
     first_event_ms: Percentiles | None = None
-    """From the first SYN to the first event of a stream."""
+    """The time from the first SYN to the first event of a stream."""
     gap_ms: Percentiles | None = None
-    """Between an event and the one before it, on one connection."""
+    """The time between an event and the one before it, on one connection."""
     silence_ms: Percentiles | None = None
     """Each client's longest time without an event while connected."""
     answer_ms: Percentiles | None = None
-    """From the first SYN to the end of a complete answer."""
+    """The time from the first SYN to the end of a complete answer."""
     clock_offset_ms: ClockRange | None = None
 
 

@@ -11,7 +11,7 @@ from core.scenario import Scenario
 
 
 class ManifestRun(Document):
-    """One run, in the order in which they ran."""
+    """One run; they are listed in running order."""
 
     run: int
     """Its position, from 1."""
@@ -65,5 +65,5 @@ class Manifest(Document):
     """The settings that decide how long a failover takes, by cluster."""
     stopping: Stopping = Field(default_factory=Stopping)
     lanes: int = Field(1, ge=1)
-    """How many runs were done at once, each with programs of its own."""
+    """How many runs ran at the same time, each with its own programs."""
     order: tuple[ManifestRun, ...]

@@ -16,7 +16,7 @@ Span = Literal["latency", "schedule", "broker", "fanout"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseCounts:
-    """Events by phase. A replica reports one per topic, so this is no `Document`, which would take twice as long."""
+    """Events by phase. A replica reports one per topic, so this is not a `Document`, which would take twice as long."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     warmup: int

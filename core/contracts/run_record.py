@@ -174,7 +174,7 @@ def read_summary(text: str, where: str) -> list[SummaryRow]:
     """Read what `summary_text` wrote.
 
     Raises:
-        DocumentError: a column is missing, or a cell does not fit its column; the message has `where` and the row.
+        DocumentError: a column is missing, or a cell does not fit its column; the message contains `where` and the row.
     """
     rows = []
     known = {*MAIN_COLUMNS, *FURTHER_COLUMNS}

@@ -13,13 +13,13 @@ NS_PER_S = 1_000_000_000
 
 def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     if not 0 < pair[0] <= pair[1]:
-        raise ValueError(f"[{pair[0]:g}, {pair[1]:g}]: give the least, over 0, and the most")
+        raise ValueError(f"[{pair[0]:g}, {pair[1]:g}]: give the minimum, over 0, and the maximum")
     return pair
 
 
 def _sizes(pair: tuple[int, int]) -> tuple[int, int]:
     if not 0 <= pair[0] <= pair[1] <= MAX_TOKEN_BYTES:
-        raise ValueError(f"[{pair[0]}, {pair[1]}]: give the least and the most, {MAX_TOKEN_BYTES} at most")
+        raise ValueError(f"[{pair[0]}, {pair[1]}]: give the minimum and the maximum, {MAX_TOKEN_BYTES} at most")
     return pair
 
 
@@ -39,7 +39,7 @@ class SessionRules(Document):
     arrivals_hz: float = Field(gt=0, le=10_000)
     """Sessions that begin per second, as a Poisson process."""
     lifetime_s: Range
-    """From a session's start to its end marker; its logarithm is uniformly distributed."""
+    """The time from a session's start to its end marker; its logarithm is uniformly distributed."""
     rate_hz: Range
     """A session's events per second."""
     payload_bytes: ByteRange

@@ -15,7 +15,7 @@ from core.scenario import Scenario
 from core.topics import expand_topics
 
 CONTROL = "control"
-"""The listener of a program that takes published events, where it is not the one that streams them."""
+"""The listener of a program that takes published events, if it is not the one that streams them."""
 
 
 class Service(NamedTuple):
@@ -39,7 +39,7 @@ class ComparedEndpoint:
     """The address of a service that somebody else has started."""
     path: str
     publish: str
-    """`POST /PATH`, or `POST http://HOST:PORT/PATH` where events are published at another address.
+    """`POST /PATH`, or `POST http://HOST:PORT/PATH` if events are published at another address.
 
     `{control}` is the program's listener of that name."""
     publish_body: str
@@ -83,7 +83,7 @@ class ComparedEndpoint:
         }
 
     def _tls_settings(self) -> dict[str, str]:
-        """By the names that load and generator share; empty where the defaults are meant."""
+        """The TLS settings, by the names that load and generator share; empty for the defaults."""
         tls = self.tls
         named = {
             "ca_file": tls.ca_file,
@@ -104,11 +104,11 @@ class ComparedEndpoint:
         if scenario.sessions is not None:
             raise UsageError(
                 f"{where}: scenario '{scenario.name}' has sessions, which only fanbench's replicas can serve; leave out "
-                "--endpoint, or choose a scenario whose topics stay"
+                "--endpoint, or choose a scenario with permanent topics"
             )
         if scenario.stamp == "compact":
             raise UsageError(
-                f"{where}: scenario '{scenario.name}' has stamp = \"compact\", which only fanbench's replicas complete; take "
+                f"{where}: scenario '{scenario.name}' has stamp = \"compact\", which only fanbench's replicas complete; use "
                 'stamp = "readable"'
             )
         if len(expand_topics(scenario.topics)) < 2:

@@ -101,7 +101,7 @@ class Dialect(BaseModel):
 
     @property
     def id_parts(self) -> tuple[str, ...]:
-        """The names of the id's parts if it is a pattern, else empty."""
+        """The names of the id's parts if it is a pattern, otherwise empty."""
         return parse_id_pattern(self.id).names if "{" in self.id else ()
 
     @property
@@ -134,7 +134,7 @@ def parse_dialect(fields: Mapping[str, object], where: str) -> Dialect:
     """Make a dialect from plain values; `where` names their source in errors.
 
     Raises:
-        UsageError: a field is unknown or wrong; the message has the field, the value and the reason, and the nearest known field.
+        UsageError: a field is unknown or wrong; the message names the field, the value, the reason and the nearest known field.
     """
     for name in fields:
         if name not in Dialect.model_fields:
@@ -154,7 +154,7 @@ def parse_dialect(fields: Mapping[str, object], where: str) -> Dialect:
 def file_of(name_or_path: str, folder: Path) -> Path | None:
     """The file of that name in `folder`, or at that path; None if there is no file of that name.
 
-    What has a slash or ends in .toml is a path, whether there is such a file or not.
+    A text with a slash, or that ends in .toml, is a path even if there is no such file.
     """
     path = absolute_path(name_or_path)
     if "/" in name_or_path or path.suffix.lower() == ".toml":

@@ -21,11 +21,11 @@ from core.scenario import read_toml
 
 MODEL = "dialects/nchan.toml"
 TLS_FIELDS = ("ca_file", "sni", "client_cert", "client_key")
-"""Named as the options of the load and the generator."""
+"""Named like the options of the load and the generator."""
 _PAGE = "docs/how-to/own-sse-service.md has examples"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET = ("headers", "publish_headers")
-"""Fields whose values errors do not show."""
+"""Fields whose values are hidden in errors."""
 
 
 class EndpointTable(BaseModel):
@@ -39,15 +39,17 @@ class EndpointTable(BaseModel):
         description="the contender's name: up to 64 letters, digits, . _ and -; default: the file's name",
     )
     program: str = Field("", description="a service that fanbench starts, such as nchan or sse-starlette")
-    url: str = Field("", description="where a service of your own runs: http://HOST:PORT or https://HOST:PORT")
+    url: str = Field("", description="where your own service runs: http://HOST:PORT or https://HOST:PORT")
     path: str = Field(description="the path of the stream, such as /sse?topic={topic}")
     headers: tuple[str, ...] = Field((), description="headers of the stream's request, as 'Name: value'")
     publish: str = Field(description="'POST /PATH' at the same address, or 'POST http://HOST:PORT/PATH' at another")
     publish_headers: tuple[str, ...] = Field((), description="headers of the publishing request, as 'Name: value'")
-    publish_body: str = Field("{event}", description="what is sent, with {event} and {topic}")
-    publish_connections: int = Field(8, ge=1, le=1024, description="connections of the generator; a topic keeps to one")
+    publish_body: str = Field("{event}", description="the body, with {event} and {topic}")
+    publish_connections: int = Field(
+        8, ge=1, le=1024, description="number of the generator's connections; each topic uses one of them"
+    )
     publish_pipeline: int = Field(
-        16, ge=1, le=10_000, description="requests under way on a connection before its answers; 1: none"
+        16, ge=1, le=10_000, description="requests under way on a connection; 1: wait for each answer"
     )
     prepare: str = Field(
         "", description="what each topic needs before the first client: 'PUT /PATH/{topic}', sent with publish_headers"
@@ -81,7 +83,7 @@ class EndpointTable(BaseModel):
     def _runs_somewhere(self) -> EndpointTable:
         if self.program and self.url:
             raise ValueError(
-                f"program = {self.program!r} and url = {self.url!r}: fanbench starts the program on a port of its own; "
+                f"program = {self.program!r} and url = {self.url!r}: fanbench starts the program on a free port; "
                 "leave one of them out"
             )
         if not self.program and not self.url:
@@ -109,7 +111,7 @@ def load_endpoint(name_or_path: str, folder: Path) -> ComparedEndpoint:
     if not isinstance(table, dict):
         raise UsageError(
             f"{where}: it has no table [endpoint], so fanbench does not know how to reach the service and how to publish to "
-            f"it; add one with url, path and publish, in a file of your own: {_PAGE}"
+            f"it; add one with url, path and publish, in your own file: {_PAGE}"
         )
     return _endpoint(_table(table, where), fields, path, where, folder)
 
@@ -180,7 +182,7 @@ def _endpoint(
 
 
 def _tls(table: EndpointTable, folder: Path, where: str) -> TlsSettings:
-    """The TLS settings; a path in the file is seen from the file's folder, as it may be used from any."""
+    """The TLS settings; paths in the file are relative to its folder, because it may be used from any other."""
     tls = TlsSettings(
         server_name=table.sni,
         **{
@@ -223,7 +225,7 @@ def _dialect(table: EndpointTable, fields: Mapping[str, object], where: str, fol
 def _stamped(dialect: Dialect, where: str) -> Dialect:
     """Reduce a dialect for a service to which fanbench publishes every event.
 
-    Its stamp says everything, and other events are foreign. Because the service's ids are not used, clients may be in
+    Its stamp contains everything, and other events are foreign. Because the service's ids are not used, clients may be in
     several processes, as with replicas.
     """
     if not dialect.stamp_place:

@@ -82,7 +82,7 @@ class PublishEncoder:
 def _without_user(text: str, where: str = "") -> str:
     """Refuse `{user}`, which is the number of a stream's client: a publisher has none."""
     if "{user}" in text:
-        raise ValueError(f"{where}{{user}} is not known to a publish; {{topic}} is what is filled in")
+        raise ValueError(f"{where}{{user}} has no meaning when publishing; use {{topic}}")
     return text
 
 

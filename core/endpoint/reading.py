@@ -89,7 +89,7 @@ class EventReader:
             raise DialectMismatchError(str(error.args[0])) from None
 
     def why_set_aside(self, event: SSEEvent) -> str:
-        """Why `read` returns nothing for this event: which key of the dialect says so."""
+        """Why `read` returns nothing for this event: the key of the dialect that excludes it."""
         if event.event in self._ignore:
             return f"type {event.event[:40]}, which `ignore` names"
         if self._only is not None and not self._has_only(orjson.loads(event.data)):

@@ -88,7 +88,7 @@ def parse_id_pattern(text: str) -> IdPattern:
             raise ValueError(f"{{{name}}} occurs twice; leave one out")
     literals = _PART.split(text)[::2]
     if any("{" in literal or "}" in literal for literal in literals):
-        raise ValueError("a brace has no partner; write parts as {name}")
+        raise ValueError("a brace is unmatched; write parts as {name}")
     if not all(literals[1:-1]):
         raise ValueError(
             "there is no text between two parts, so the end of the first is unknown; put text between them"

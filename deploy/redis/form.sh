@@ -10,7 +10,7 @@ ask() {
   timeout 2 valkey-cli -h "$host" -p "$PORT" "$@" 2>/dev/null | tr -d '\r'
 }
 
-# Addresses, because a cluster does not know names.
+# Addresses, because a cluster does not resolve names.
 nodes=
 for number in 1 2 3 4 5 6; do
   node=

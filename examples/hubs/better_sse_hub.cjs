@@ -1,6 +1,6 @@
-// A hub as one writes it with better-sse: `npm install better-sse`, then `node better_sse_hub.cjs PORT`.
+// A typical hub with better-sse: `npm install better-sse`, then `node better_sse_hub.cjs PORT`.
 //
-// POST /publish?topic=T sends to everybody at /sse?topic=T: a channel for each topic. The published text goes out as it came:
+// POST /publish?topic=T sends to everybody at /sse?topic=T: a channel for each topic. The published text is sent unchanged:
 // better-sse's own serializer is JSON.stringify, and JavaScript would round fanbench's nanoseconds.
 const { createServer } = require("node:http");
 const { text } = require("node:stream/consumers");

@@ -35,7 +35,7 @@ async def sse(topic: str) -> AsyncIterator[ServerSentEvent]:
 async def publish(topic: str, request: Request) -> dict[str, int]:
     """Send an event to all clients and return their number."""
     published[topic] += 1
-    # `data` would be made JSON once more, and be a quoted text.
+    # `data` would be encoded as JSON again, into a quoted string.
     event = ServerSentEvent(raw_data=(await request.body()).decode(), id=str(published[topic]))
     for queue in queues[topic]:
         queue.put_nowait(event)

@@ -1,7 +1,7 @@
 """Pushpin, and the small app behind it that holds its streams open: `python examples/hubs/pushpin_hub.py PORT CONTROL_PORT`.
 
-Clients listen at /sse?topic=T of the first port. Events are published as Pushpin wants them, by POST /publish/ at the second, to channel T. It imports
-nothing of fanbench.
+Clients listen at /sse?topic=T of the first port. Events are published in Pushpin's format, by POST /publish/ at the second, to channel T. It imports nothing
+from fanbench.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ command_spec=ipc://{{rundir}}/{{ipc_prefix}}command
 message_rate=1000000
 message_hwm=1000000
 """
-"""Its own sockets in a folder of its own, and no limit of messages that a measurement would meet: by default there are 2,500 a second."""
+"""Sockets in a separate folder, and a message limit that no measurement reaches; the default is 2,500 per second."""
 OPEN = b": open\n\n"
 
 
 async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer Pushpin's requests: it is to hold each stream open, and to add what is published to the channel."""
+    """Answer Pushpin's requests: hold each stream open, and add what is published to the channel."""
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             query = urlsplit(head.split(b" ", 2)[1].decode()).query

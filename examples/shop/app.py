@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 
 app = FastAPI()
 listeners: dict[str, set[asyncio.Queue[str]]] = {}
-"""Of each customer, by token, and of the news under ''."""
+"""The queues of each customer, by token, and of the news, under ''."""
 deliveries: set[asyncio.Task[None]] = set()
 
 

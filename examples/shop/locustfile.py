@@ -27,7 +27,7 @@ class Customer(SSEUser, FastHttpUser):
         return int(json.loads(event.data)["at_ms"] * 1_000_000)
 
     def on_order(self, event: SSEEvent, _: UserStream) -> None:
-        """Called by the loop that reads all streams, so it must not wait; `react` does what has to wait."""
+        """Called by the loop that reads all streams, so it must not block; `react` runs what may wait."""
         if json.loads(event.data)["state"] == "shipped":
             self.shipped += 1
             self.react(self.thank)

@@ -13,7 +13,7 @@ from harness.results.run_record import LATENCY, Run
 def p99_at_held(
     held: int | None, points: Sequence[CapacityPoint], runs: Sequence[Run]
 ) -> tuple[float, float, float] | None:
-    """Return estimate, low and high in milliseconds over the runs at the load that held, one run per point.
+    """Return the estimate, low and high in milliseconds over the runs at the load that held, one run per point.
 
     None without any.
     """
@@ -48,7 +48,7 @@ def in_words(found: Capacity) -> str:
 
 
 def harness_ended(found: Capacity) -> bool:
-    """Whether only checks of the harness refused the next load: that is no limit of the contender."""
+    """Whether only checks of the harness refused the next load: that is not the contender's limit."""
     judged = [point for point in found.points if point.load == found.broke and not point.held and point.judged]
     return bool(judged) and all(point.by_harness for point in judged)
 

@@ -33,7 +33,7 @@ class Failover:
 
     @property
     def median_silence_s(self) -> Interval | float | None:
-        """The same for the median client."""
+        """The silence of the median client; mean, interval and range as for `silence_s`."""
         return over_runs([value / 1000 for value in self.outcome.values("silence_p50_ms")])
 
     @property
@@ -43,7 +43,7 @@ class Failover:
 
     @property
     def whole_s(self) -> Interval | float | None:
-        """From the fault until the last client got an event that was due after it: the mean of the runs."""
+        """The time from the fault until the last client got an event that was due after it: the mean of the runs."""
         return over_runs([value / 1000 for value in self.outcome.values("recovery_max_ms")])
 
     @property

@@ -1,6 +1,6 @@
 """What faults did to the contenders of a comparison: in its own result directory, or in others from the same machine.
 
-A comparison breaks nothing, but the bad day often decides. So a report and `fanbench choose` add the faults: each
+A comparison breaks nothing, but failures often decide the choice. So a report and `fanbench choose` add the faults: each
 contender and kind of fault, from the newest result directory with a valid run of it.
 """
 
@@ -108,7 +108,7 @@ def faults_beside(folder: Path, comparison: Comparison) -> FaultEvidence:
 
 
 def evidence_among(name: str, comparison: Comparison, beside: Sequence[Result]) -> FaultEvidence:
-    """Return the evidence for a comparison by its name, and in those results of faults next to it that come from its machine."""
+    """Return the evidence in a comparison, called `name`, and in the results of faults beside it from its machine."""
     others = [one for one in beside if one.name != name and same_machine(one.comparison.host, comparison.host)]
     return evidence_of([Result(name, comparison, False), *others])
 

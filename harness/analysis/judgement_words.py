@@ -156,7 +156,7 @@ def blurred(judged: FamilyJudgement) -> str:
         return ""
     return (
         f"The hosts' clocks are not known well enough to judge {listed(said[:_FEW_PAIRS])}{' and others' if len(said) > _FEW_PAIRS else ''}: "
-        "more rounds do not help, hosts that are nearer to one another do."
+        "more rounds do not help; hosts that are closer to one another do."
     )
 
 

@@ -79,7 +79,7 @@ def failovers_of(
 
 
 def node_deaths(cluster: Contender) -> list[FaultKind]:
-    """Those of NODE_DEATHS that there are for a cluster: some have no leader, in some every client is at the leader."""
+    """The NODE_DEATHS that are possible for a cluster: some have no leader, in some every client is at the leader."""
     return [kind for kind in NODE_DEATHS if no_node_to_break(cluster, kind) is None]
 
 

@@ -1,7 +1,7 @@
 """What to take, in one sentence: a comparison's judgements as advice, and how certain it is.
 
-The advice follows the verdict. Equivalent contenders make no difference, so it says to take what already runs. It names
-different ones with how much slower they are. If nothing is settled, it says what would settle it.
+The advice follows the verdict. Equivalent contenders make no difference, so it says to take what already runs.
+Otherwise it names the slower ones, with how much slower they are. If nothing is settled, it says what would settle it.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence)
     proven = [name for name in found if broken[name]]
     rest = [name for name in found if not broken[name]]
     said = f"If no event may be lost when a replica restarts, take {listed(proven or found, 'or')}"
-    where = "measured here" if stored is None else "tried in a fault here"
+    where = "measured here" if stored is None else "tested in a fault here"
     if not proven:
         return [f"{said}, which {_replay(found)} (declared, not {where})."]
     kinds = [kind for kind in REPLICA_FAULTS if all(kind in broken[name] for name in proven)]

@@ -90,7 +90,9 @@ def resumption_told(comparison: Comparison) -> list[str]:
         said.append(f"Valid rounds in which a replica died: {listed(counts)}; the others were refused.")
     refused = [one.outcome.contender for one in found if not one.outcome.runs]
     if refused:
-        said.append(f"The runs of {listed(refused)} in which a replica died were refused; the report has the reasons.")
+        said.append(
+            f"The runs of {listed(refused)} in which a replica died were refused; the report gives the reasons."
+        )
     return said
 
 

@@ -65,7 +65,7 @@ class Standing:
         return sum(run.lost_by_cause.get(cause, 0) for run in self.runs)
 
     def tells(self, cause: str) -> bool:
-        """Whether any valid run knows the losses by that cause: a service of others does not report all."""
+        """Whether any valid run knows the losses by that cause: an external service does not report all."""
         return any(cause in run.lost_by_cause for run in self.runs)
 
     def share(self, hop: str) -> float | None:
@@ -139,7 +139,7 @@ class Family:
 
     @property
     def unranked(self) -> tuple[Standing, ...]:
-        """Those with too few valid rounds for a verdict."""
+        """The contenders with too few valid rounds for a verdict."""
         return tuple(s for s in self.standings if s.contender not in self.judgement.contenders)
 
     def behind_leader(self, contender: str) -> PairJudgement | None:

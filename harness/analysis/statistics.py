@@ -1,7 +1,7 @@
 """What the rounds allow us to conclude: intervals, and differences paired by round.
 
 All comparisons are of logarithms, so a difference is a ratio. With five rounds no distribution-free test can reach
-5% (the best two-sided sign test stands at 2/2^5 = 6%), and a plain bootstrap of five values is too narrow. So:
+5% (the best two-sided sign test reaches 2/2^5 = 6%), and a plain bootstrap of five values is too narrow. So:
 
 - the interval of one contender's figure is a bootstrap over its rounds, at levels widened for few rounds (Hesterberg,
   "What Teachers Should Know About the Bootstrap", 2015, section 5.3);
@@ -56,7 +56,7 @@ class Difference:
     faster: str
     slower: str
     ratio: Interval
-    """At least 1; the range is simultaneous over all pairs of the comparison."""
+    """The ratio is at least 1; its range is simultaneous over all pairs of the comparison."""
     rounds: int
 
     @property

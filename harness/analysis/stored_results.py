@@ -48,9 +48,9 @@ class Result:
 
 
 def newest_folders(own: Path, reference: Path) -> list[Path]:
-    """Return the complete result directories in `own` if a comparison with a valid run is among them, else those in `reference`.
+    """Return the complete result directories in `own` if a comparison with a valid run is among them, otherwise those in `reference`.
 
-    `fanbench capacity --all` puts its searches into a directory of their own, one level below.
+    `fanbench capacity --all` puts its searches into a separate directory, one level below.
     """
     complete = [
         path.parent

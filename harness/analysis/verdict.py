@@ -13,7 +13,7 @@ from harness.analysis.statistics import MIN_ROUNDS
 from harness.results.run_record import CAUSE_WORDS, Comparison
 
 FEW = 3
-"""The number of slower contenders that the first sentence names."""
+"""The maximum number of slower contenders that the first sentence names."""
 
 _HOP_NAMES = {"schedule": "schedule lag", "broker": "broker hop", "fanout": "fan-out to the clients"}
 
@@ -210,7 +210,7 @@ def _distrust(comparison: Comparison) -> list[str]:
     said = []
     if refused:
         runs = "1 run" if len(comparison.runs) == 1 else f"{len(comparison.runs)} runs"
-        said.append(f"{refused} of {runs} refused and not ranked; the report has the reasons.")
+        said.append(f"{refused} of {runs} refused and not ranked; the report gives the reasons.")
     if not comparison.complete:
         said.append("The comparison was interrupted: it contains only the finished runs.")
     return said

@@ -116,7 +116,7 @@ class CapacityRuns:
         self.console = Console(stderr=True)
 
     def holds(self, load: int) -> bool | None:
-        """Return whether the load holds in a run; None if several tries could not be judged.
+        """Return whether the load holds in a run; None if several attempts could not be judged.
 
         Raises:
             PermanentFailureError: the run failed for a reason that no load changes.

@@ -62,7 +62,7 @@ def _proven(name: str, answer: Answer, needs: Needs) -> bool:
 
 
 def _next(answer: Answer, needs: Needs) -> list[str]:
-    """The command that measures what the user already runs, or else the first: its result may change the answer."""
+    """The command that measures what the user already runs, otherwise the first: its result may change the answer."""
     own = set(_own_unmeasured(answer, needs))
     of_own = [
         command for command in answer.commands if command.shows == "comparison" and own & set(command.command.split())
@@ -193,7 +193,7 @@ def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
 
 
 def _kept_over_a_restart(answer: Answer) -> str:
-    """The first contender that replays and lost nothing when a replica died, or that only declares it; else empty."""
+    """The first contender that replays and lost nothing when a replica died, or that only declares it; otherwise empty."""
     names = [j.contender for group in answer.left.get(AT_LEAST_ONCE, []) for j in group if replays(j.contender)]
     shown = {name: restarts_without_loss(name, answer.results) for name in names}
     open_ = [name for name in names if shown[name] is not False]
@@ -204,7 +204,7 @@ def _kept_over_a_restart(answer: Answer) -> str:
         return f"{own}, which lost nothing there"
     proven = next((name for name in open_ if shown[name]), "")
     also = f"; {proven} lost nothing there" if proven else ""
-    return f"{own}, which replays by its adapter's word, not yet tried in a fault here{also}"
+    return f"{own}, which replays according to its adapter, not yet tested in a fault here{also}"
 
 
 def _quietest(answer: Answer, needs: Needs) -> tuple[str, FittingForm] | None:

@@ -44,9 +44,9 @@ class Answer:
     """The results of the same machine, on which the answer is based."""
     ruled_out: list[Judged] = field(default_factory=list)
     left: dict[str, list[list[Judged]]] = field(default_factory=dict)
-    """By promise: groups that are not different at p99, best first."""
+    """The remaining contenders of each promise in groups that are not different at p99, best first."""
     families: dict[str, Family] = field(default_factory=dict)
-    """By promise: the judgements of the remaining contenders, without the others."""
+    """The judgements of the remaining contenders alone, by promise."""
     unmeasured: list[str] = field(default_factory=list)
     """The contenders that nothing rules out but that have no valid run at the load of `base`."""
     sure: list[str] = field(default_factory=list)

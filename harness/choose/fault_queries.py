@@ -32,7 +32,7 @@ def parse_silence_s(text: str) -> float | None:
         return None
     match = _SECONDS.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"max_silence = {text!r}: no time; write 5s or 800ms")
+        raise UsageError(f"max_silence = {text!r}: not a duration; write 5s or 800ms")
     return float(match[1]) / (1000 if match[2] == "ms" else 1)
 
 

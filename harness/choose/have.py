@@ -55,7 +55,7 @@ def _unknown(word: str) -> str:
         )
     hint = nearest(word, _programs())
     if hint.startswith("did you mean"):
-        return f"fanbench knows no program {word!r}: {hint} This answer takes nothing as already run for it"
+        return f"fanbench knows no program {word!r}: {hint} This answer ignores the word"
     return (
         f"fanbench has no adapter for {word}: docs/adapters.md shows how to write one; this answer is about "
         f"{', '.join(_programs())}"

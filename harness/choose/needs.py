@@ -44,7 +44,7 @@ class Needs(BaseModel):
     max_silence: str = Field(
         "", description="how long clients may hear nothing when a broker or a node dies, for instance '5s'"
     )
-    deploys_daily: float = Field(0, ge=0, description="how often a day the replicas are restarted, for instance 3")
+    deploys_daily: float = Field(0, ge=0, description="how many times a day the replicas are restarted, for instance 3")
 
     def objective(self) -> Slo | None:
         """The parsed objective; None without one."""

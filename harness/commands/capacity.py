@@ -41,11 +41,11 @@ def capacity_command(
 ) -> int:
     """Run the command for one contender or, without a name, for the floor and one contender of each program in turn.
 
-    The exit code is 0 if each has a confirmed answer, else 1. Several searches share a directory, with a page over all.
+    The exit code is 0 if each has a confirmed answer, otherwise 1. Several searches share a directory, with a page over all.
     """
     if deployment is not None and axis == "replicas":
         raise UsageError(
-            "--vary replicas: --replicas-at names the replicas that there are, and fanbench starts none there; vary clients, "
+            "--vary replicas: --replicas-at names existing replicas, and fanbench starts none there; vary clients, "
             "rate or topics"
         )
     if axis == "topics" and scenario.generator_processes > 1:

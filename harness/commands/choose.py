@@ -22,7 +22,7 @@ OWN = Path("results")
 def choose_command(folders: Sequence[Path], needs: Needs, json_answer: bool, prices: Path | None = None) -> int:
     """Answer from stored results. Without folders it reads results/, or results/reference if results/ has no comparison.
 
-    The exit code is 0 if something is left, else 1.
+    The exit code is 0 if something is left, otherwise 1.
 
     Raises:
         UsageError: a folder contains no results, or the prices cannot be read.
@@ -35,5 +35,5 @@ def choose_command(folders: Sequence[Path], needs: Needs, json_answer: bool, pri
 
 
 def newest_results(own: Path) -> list[Result]:
-    """The complete results in `own`, if a comparison is among them, else the reference."""
+    """The complete results in `own`, if a comparison is among them, otherwise the reference."""
     return load_all(newest_folders(own, REFERENCE))

@@ -393,7 +393,7 @@ def size_of(
     ] = None,
     json_answer: AsJson = False,
 ) -> None:
-    """Say how many replicas, workers, descriptors, ports and Gbit/s a load takes, and what ends first."""
+    """Say how many replicas, workers, descriptors, ports and Gbit/s a load needs, and which limit it reaches first."""
     from harness.commands.size import size_command
     from harness.size.plan import HostLimits, WantedLoad
 

@@ -53,7 +53,7 @@ def plan(
     """Make a job for each contender and transport in every round, in shuffled order.
 
     A contender may be compared with itself. With several transports, one more run for each shows the effect of losing
-    all connections. With sessions, each contender then goes through the death of a replica.
+    all connections. With sessions, a replica is then killed under each contender.
     """
     names = distinct_names([contender.name for contender in contenders])
     named = [replace(contender, name=name) for contender, name in zip(contenders, names, strict=True)]
@@ -192,7 +192,7 @@ def _announcement(
 def rounds_held(comparison: Comparison, *, named: bool) -> bool:
     """Whether each contender has the wanted number of valid rounds.
 
-    If not `named`, whether two have it, or the only one. The wanted number is the given one. Without it, rounds
+    If not `named`, whether two have it, or the only one. The wanted number of rounds is the given number. Without it, rounds
     continue until all is settled, and the minimum for a verdict is enough: *not settled* is an answer. Extra runs with
     a fault, such as a cut of every connection, count once for each contender and transport.
     """

@@ -14,7 +14,7 @@ _STYLE = {"kept": "green", "broken": "red", "not applicable": "dim", "not yet": 
 
 
 def conformance_command(name_or_url: str, json_answer: bool, launch: Launch = "auto") -> int:
-    """Run the kit. The exit code is 0 if no promise is broken, else 1; each promise is one line, however narrow the screen."""
+    """Run the kit. The exit code is 0 if no promise is broken, otherwise 1; each promise is one line, however narrow the screen."""
     console, outcomes = Console(), []
 
     def report(outcome: PromiseOutcome) -> None:

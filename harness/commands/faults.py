@@ -37,11 +37,11 @@ def choose_faults(
     contenders: Sequence[Contender] = (),
     deployment: Deployment | None = None,
 ) -> list[Fault]:
-    """The named faults, or all that are meant for the contenders: those of nodes for clusters, the others for the rest.
+    """The named faults, or all that apply to the contenders: those of nodes for clusters, the others for the rest.
 
-    For a deployment of a person's own, those that can be done there.
+    For a user's own deployment, those that are possible there.
 
-    `share` is of the clients, for faults that are done to clients.
+    `share` is the share of the clients, for faults of clients.
 
     Raises:
         UsageError: there is no such fault.
@@ -62,10 +62,10 @@ def choose_faults(
 def plan(
     contenders: Sequence[Contender], faults: Sequence[Fault], scenario: Scenario, deployment: Deployment | None = None
 ) -> list[Job]:
-    """Each contender through each fault that can be done to it, in every round, in shuffled order.
+    """Make a job for each contender and each fault that applies to it, in every round, in shuffled order.
 
     Raises:
-        UsageError: none of the faults can be done to any of the contenders.
+        UsageError: no fault applies to any of the contenders.
     """
     rng = random.Random(scenario.seed)
     jobs: list[Job] = []
@@ -90,7 +90,7 @@ def plan(
 
 
 def lanes_for(jobs: Sequence[Job], wanted: int | None) -> int:
-    """Return the number of lanes: `wanted`, or by default LANES if all faults are of nodes, and no more than there are cores.
+    """Return the number of lanes: `wanted`, or for faults of nodes alone LANES, but at most one lane per core.
 
     Raises:
         UsageError: the faults or this machine allow fewer than `wanted`.
@@ -114,7 +114,7 @@ def lanes_for(jobs: Sequence[Job], wanted: int | None) -> int:
 def left_out(
     contenders: Sequence[Contender], faults: Sequence[Fault], deployment: Deployment | None = None
 ) -> list[str]:
-    """Which faults cannot be done to which contenders, and why: a sentence for each reason."""
+    """Return which faults do not apply to which contenders, and why: one sentence for each reason."""
     kinds: dict[str, list[str]] = {}
     for contender in contenders:
         for fault in faults:
@@ -146,10 +146,10 @@ def faults_command(
     deployment: Deployment | None = None,
     lanes: int | None = None,
 ) -> int:
-    """Run the command. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, else 1.
+    """Run the command. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, otherwise 1.
 
-    A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it. `lanes` is
-    checked by `lanes_for`, which has the default.
+    A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it. `lanes_for`
+    checks `lanes` and knows the default.
     """
     if deployment is None:
         require_descriptors(scenario)

@@ -100,7 +100,7 @@ MasterAt = Annotated[
         show_default="127.0.0.1:5557",
     ),
 ]
-RunName = Annotated[str, typer.Option(help="what these workers were given as their --run-name", show_default=False)]
+RunName = Annotated[str, typer.Option(help="the --run-name of these workers", show_default=False)]
 Deploy = Annotated[
     str,
     typer.Option(
@@ -115,12 +115,12 @@ Break = Annotated[
         "--break", help="the fault deployment-break: breaks something there", metavar="CMD", show_default=False
     ),
 ]
-Mend = Annotated[str, typer.Option("--mend", help="mends what --break broke", metavar="CMD", show_default=False)]
+Mend = Annotated[str, typer.Option("--mend", help="repairs what --break broke", metavar="CMD", show_default=False)]
 Endpoints = Annotated[
     list[str] | None,
     typer.Option(
         "--endpoint",
-        help="another SSE service to compare with: nchan, sse-starlette, fastapi, better-sse, durable-streams, pushpin, or an endpoint file of your own; repeatable",
+        help="another SSE service to compare with: nchan, sse-starlette, fastapi, better-sse, durable-streams, pushpin, or your own endpoint file; repeatable",
         metavar="NAME|FILE",
         show_default=False,
     ),
@@ -129,7 +129,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON")
 
 
 def require_endpoints_here(endpoints: list[str], replicas_at: str, transports: Sequence[str]) -> list[str]:
-    """The endpoints, if they go with the other options.
+    """The endpoints, if the other options allow them.
 
     Raises:
         UsageError: replicas run elsewhere, or clients are to use WebSockets.

@@ -21,7 +21,7 @@ def bundle_command(folders: Sequence[Path], out: Path | None) -> int:
 
 
 def verify_command(file: Path, json_answer: bool) -> int:
-    """Check a bundle and print the result. The exit code is 0 if every figure follows from the bundle, else 1."""
+    """Check a bundle and print the result. The exit code is 0 if every figure follows from the bundle, otherwise 1."""
     found = verify(file)
     if json_answer:
         print(json.dumps(_as_json(file, found)))

@@ -13,7 +13,7 @@ _NAMED = 3
 
 
 def size_command(wanted: WantedLoad, host: HostLimits, units: Path | None, json_answer: bool) -> int:
-    """Size a load and print the plan. The exit code is 0 if no limit is exceeded, else 1.
+    """Size a load and print the plan. The exit code is 0 if no limit is exceeded, otherwise 1.
 
     Raises:
         UsageError: the table of costs cannot be read, or no number of processes would suffice.

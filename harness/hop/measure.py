@@ -123,7 +123,7 @@ def _worker(
     finally:
         used = sampler.stop().parts["broker"]
     if done.returncode:
-        raise FanbenchError(f"{contender.name}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+        raise FanbenchError(f"{contender.name}: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
     return decode(answer, done.stdout, f"{contender.name}, {module}"), used.cpu_s
 
 
@@ -149,7 +149,7 @@ def problems(found: HopFigures, offered_hz: float) -> list[str]:
         )
     if found.lost >= found.messages:
         said.append(
-            f"none of {found.messages:,} messages came: check that what receives is subscribed at the broker to which was published"
+            f"none of {found.messages:,} messages came: check that the receiver is subscribed at the broker that got the events"
         )
     elif found.lost:
         said.append(f"lost {found.lost:,} of {found.messages:,} messages; lower --rate")

@@ -1,6 +1,6 @@
 """A bundle's file: a ZIP archive with stored members, so its content determines its bytes and nothing grows when unpacked.
 
-Anybody may have made a bundle. `unpack` refuses everything that could harm the reader, and every byte that belongs to no member.
+A bundle may come from anybody. `unpack` refuses everything that could harm the reader, and every byte that belongs to no member.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def unpack(path: Path) -> dict[str, bytes]:
             if len(infos) > MAX_MEMBERS or len({info.filename for info in infos}) < len(infos):
                 raise _refused(path, f"it names a file twice, or has over {MAX_MEMBERS}")
             if sum(info.file_size for info in infos) > len(data):  # each within the one before it: a bomb
-                raise _refused(path, "its files are larger than it is")
+                raise _refused(path, "its files are larger than the archive")
             members = {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OverflowError) as error:
         raise _refused(path, f"it is truncated or damaged ({plain(str(error))[:200]})", "download it again") from error

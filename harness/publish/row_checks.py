@@ -79,7 +79,9 @@ def _figures(name: str, run: Run, row: SummaryRow, number: int) -> Iterator[Cont
 def _counts(where: str, run: Run) -> Iterator[Contradiction]:
     yield from unequal(f"{where}: lost", run.lost, run.expected - run.delivered)
     if run.lost_by_cause:
-        charged = max(0, run.lost)  # of a refused run more may have come than was expected: somebody else published
+        charged = max(
+            0, run.lost
+        )  # a refused run may have more deliveries than expected, because somebody else published
         yield from unequal(f"{where}: lost, the sum of its causes", sum(run.lost_by_cause.values()), charged)
     if run.valid:
         for hop, histogram in run.histograms.items():

@@ -86,7 +86,7 @@ class SiteResult:
     def version(self) -> str:
         """The version of the fanbench that measured.
 
-        If an old result does not record it, of the one that made the bundle.
+        If an old result does not record it, the version that made the bundle.
         """
         measured = self.comparison.fanbench.get("version")
         return measured or f"{self.bundle.derived_by.get('version', '?')} (bundled)"

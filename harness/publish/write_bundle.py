@@ -33,7 +33,7 @@ def write_bundle(folders: Sequence[Path], out: Path | None = None) -> Path:
     as `fanbench report` does.
 
     Raises:
-        UsageError: a directory is not a result, is damaged or is not finished, two have one name, or the path is no regular file.
+        UsageError: a directory is not a result, is damaged or is not finished, two have one name, or the path is not a regular file.
         FanbenchError: a directory's files contradict each other, or the bundle cannot be written.
     """
     with TemporaryDirectory(prefix="fanbench-bundle-") as scratch:
@@ -41,7 +41,7 @@ def write_bundle(folders: Sequence[Path], out: Path | None = None) -> Path:
     path = out or folders[0].resolve().with_name(folders[0].resolve().name + SUFFIX)
     target = path.resolve()  # writes to a link's target
     if target.exists() and not target.is_file():
-        raise UsageError(f"{path}: it is no regular file; give another file with --out")
+        raise UsageError(f"{path}: it is not a regular file; give another file with --out")
     try:
         write_bytes(target, pack(members))
     except OSError as error:

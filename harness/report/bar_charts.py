@@ -78,7 +78,7 @@ def memory(standings: Sequence[Standing]) -> Figure | None:
 
 
 def capacities(found: Sequence[Capacity], names: Sequence[str] = ()) -> Figure | None:
-    """Draw one row per search: the largest load that held, and the next load that broke. The latter gets a cross, or a
+    """Draw one row per search: the largest load that held, and the next load that broke. The latter has a cross, or a
     triangle if only the harness reached its limit. All searches vary the same axis.
 
     Rows are labelled with the searches' `names`, or with their contenders.

@@ -108,7 +108,7 @@ _CHARTS: tuple[Drawing, ...] = (
     Drawing(
         "broker",
         "The broker hop alone",
-        "The same for the time from the send to the replica, which is what the choice of a broker changes.",
+        "Percentiles of the time from the send to the replica, which is what the choice of a broker changes.",
         lambda found: charts_lines.percentile_lines([s for s in found if not s.floor], "broker"),
     ),
     Drawing(

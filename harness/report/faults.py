@@ -24,7 +24,7 @@ def faults_view(comparison: Comparison, *, draw: bool = True) -> View:
     tables += [*refused_runs(comparison), meanings(found)]
     how = "Each fault came within the measured phase of a separate run and was undone automatically; clients reconnected without help."
     if comparison.lanes > 1:
-        how += f" {comparison.lanes} runs were done at once, each with a cluster and programs of its own."
+        how += f" {comparison.lanes} runs ran at the same time, each with its own cluster and programs."
     return View(comparison, verdict, failover_charts(nodes) if draw else [], tables, method(comparison, [how]))
 
 
@@ -32,7 +32,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
     """Return sentences: who lost nothing, who broke a promise, who lost within the promise, and the longest silence."""
     found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
     if not found:
-        return ["No fault run is valid, so there is no verdict; the report has the reasons."]
+        return ["No fault run is valid, so there is no verdict; the report gives the reasons."]
     said = _kept(found)
     said += [
         f"{o.contender} promises at-least-once and lost {o.total('lost'):,} of {o.total('expected'):,} in {o.fault}"

@@ -26,9 +26,9 @@ RESULTS = "FANBENCH_RESULTS"
 
 
 def folders() -> list[Path]:
-    """Return the result directories for the notebooks: those in `FANBENCH_RESULTS`, or else the newest here.
+    """Return the result directories for the notebooks: those in `FANBENCH_RESULTS`, otherwise the newest here.
 
-    The newest are the complete ones in results/ if they include a comparison, or else those in results/reference.
+    The newest are the complete ones in results/ if they include a comparison, otherwise those in results/reference.
 
     Raises:
         UsageError: there are none.

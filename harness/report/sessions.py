@@ -37,9 +37,9 @@ def session_tables(comparison: Comparison) -> list[Table]:
         rows.append([Cell(standing.contender, small=standing.delivery), *map(Cell, (*counts, *figures))])
     note = (
         "A visit is one client at one session. Complete: it got every event up to its last, exactly once, with the bytes that were "
-        "sent. Moved: it went on at another replica, by its last id. First event: from the start of a visit, or from the due instant of its "
-        "session's first event. Gap: the time between two events of a session; what is seen over what was sent is added jitter. Times are medians over the valid "
-        "rounds. KB: the replicas' memory; of ended topics only where a round measures for a minute."
+        "sent. Moved: it continued at another replica, by its last id. First event: from the start of a visit, or from the due instant of its "
+        "session's first event. Gap: the time between two events of a session; the difference between seen and sent is added jitter. Times are medians over the valid "
+        "rounds. KB: the replicas' memory; for ended topics only if a round measures for a minute."
     )
     headings = ["contender", "complete visits", "moved", *_COLUMNS.values()]
     seen = Table("Sessions, as their readers saw them", headings, rows, note)
@@ -50,7 +50,7 @@ def _killed(found: list[Resumption]) -> list[Table]:
     headings = ["contender", "resumes", "longest wait of a reader", "complete visits", "lost", "twice", "replayed"]
     rows = [[Cell(one.outcome.contender, small=one.outcome.delivery), *_cells(one)] for one in found]
     note = (
-        "In runs of their own one of the replicas got SIGKILL while readers listened, and was started again after 2 s; its readers "
+        "In separate runs, one replica got SIGKILL while readers listened, and was started again after 2 s; its readers "
         f"reconnected there by their last id. Longest wait: the mean of the runs and its {LEVEL} interval, or the lowest and the highest of a "
         "few; it includes the 2 s. Lost: deliveries. Green: every reader got the whole session. Red: a promise was broken."
     )

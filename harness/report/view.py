@@ -124,7 +124,7 @@ def watched_in_words(comparison: Comparison) -> str:
     parts = listed([_UNSEEN[part] for part in unseen])
     return (
         f"Some of it may have run on other machines than the one below. Not watched: {parts}. Their figures are missing, which is not 0, and CPU per delivery "
-        "is not judged where a part of it is missing."
+        "is not judged if a part of it is missing."
     )
 
 
@@ -150,7 +150,7 @@ def events_in_words(scenario: Scenario) -> str:
         )
         return f"{size}, schedule {scenario.schedule}, topics {scenario.topics}"
     return (
-        f"{rules.payload_bytes[0]} to {rules.payload_bytes[1]} bytes each besides a {scenario.stamp} stamp: {rules.arrivals_hz:g} sessions "
+        f"{rules.payload_bytes[0]} to {rules.payload_bytes[1]} bytes each in addition to a {scenario.stamp} stamp: {rules.arrivals_hz:g} sessions "
         f"begin per second, each a topic that lasts {rules.lifetime_s[0]:g} to {rules.lifetime_s[1]:g} s"
     )
 

@@ -15,9 +15,9 @@ _NOT_FILE_NAME = re.compile(r"[^A-Za-z0-9._#-]+")
 
 
 def write_hgrm(folder: Path, out: Path | None = None) -> list[Path]:
-    """Write `CONTENDER-HOP.hgrm` for each contender and hop, of all valid runs merged, into `out` or `folder`/hgrm.
+    """Write `CONTENDER-HOP.hgrm` for each contender and hop, merged from all valid runs, into `out` or `folder`/hgrm.
 
-    Extra runs with faults, and transports other than SSE, get separate files with names that say so.
+    Extra runs with faults, and transports other than SSE, have separate files with names that say so.
 
     Raises:
         UsageError: the folder is not a result directory, or has no valid run.

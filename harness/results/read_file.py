@@ -40,7 +40,7 @@ def read_file(folder: Path, name: str) -> str:
 
 def _odd(path: Path) -> str:
     """Refuse special files: a FIFO would block, and a device has no end."""
-    return "it is no regular file" if path.exists() and not path.is_file() else ""
+    return "it is not a regular file" if path.exists() and not path.is_file() else ""
 
 
 def _harm(text: str) -> str:

@@ -140,7 +140,7 @@ def run_of(record: RunRecord, entry: ManifestRun, base: Scenario, where: str) ->
 
     Raises:
         UsageError: the entry's scenario cannot be used.
-        ValueError: a histogram is not one.
+        ValueError: a histogram is invalid.
     """
     main, further = record.row.main, record.row.further
     scenario = (

@@ -44,7 +44,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One contender, one scenario, once. delivered + lost = expected, always."""
+    """One run of one contender with one scenario. Always, delivered + lost = expected."""
 
     contender: str
     round: int
@@ -62,9 +62,9 @@ class Run:
     lost_by_cause: dict[str, int] = field(default_factory=dict)
     """Losses by each knowable one of CAUSES; they sum to `lost`, or to 0 if more arrived than expected."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
-    """By hop (`schedule`, `broker`, `fanout`) and `latency`; each has `delivered` values.
+    """Histograms by hop (`schedule`, `broker`, `fanout`) and of `latency`; each has `delivered` values.
 
-    An endpoint tells where no hop but the first ends.
+    An endpoint reports only where the first hop ends.
     """
     usage: dict[str, Usage] = field(default_factory=dict)
     """Usage by part; `memory` has no broker, and an endpoint counts as the server."""
@@ -108,7 +108,7 @@ class Comparison:
     stopping: Stopping = field(default_factory=Stopping)
     """When it was allowed to stop, and the margin within which figures are equivalent."""
     lanes: int = 1
-    """How many runs were done at the same time."""
+    """How many runs ran at the same time."""
     complete: bool = True
     """False if it was interrupted; finished runs are kept."""
     verdict: tuple[str, ...] = ()

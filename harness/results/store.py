@@ -1,7 +1,7 @@
 """Writes result directories while a comparison runs, so that finished runs survive any end; load.py reads them back.
 
-The manifest is written last and names the runs that count, so a half-written one from a killed fanbench does not.
-results/README.md describes the files.
+The manifest is written last and names the runs that count, so a run that was half written when fanbench was killed does
+not count. results/README.md describes the files.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class ResultFolder:
         self._kept = len(self._records)
 
     def _not_stored(self, error: OSError) -> FanbenchError:
-        kept = f"the {self._kept} runs before are kept in {self.path}" if self._kept else "no run was stored before"
+        kept = f"the {self._kept} earlier runs are kept in {self.path}" if self._kept else "no run was stored before"
         return FanbenchError(
             f"{error.filename or self.path}: {error.strerror}; {kept}; make room, or give another --out"
         )
@@ -136,7 +136,7 @@ def store_capacity(folder: Path, found: Capacity) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file as `write_bytes` does."""
+    """Replace a file, like `write_bytes`."""
     write_bytes(path, text.encode())
 
 

@@ -22,7 +22,7 @@ GROWTH_NEEDS_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The data of a finished run: its deliveries, Locust's result, and outside observations."""
+    """The data of a finished run: its deliveries, Locust's result, and what was observed from outside."""
 
     evidence: Evidence
     load: LoadResult
@@ -33,13 +33,13 @@ class Findings:
     grown_mb: float | None
     """How much the replicas' memory grew until every client was connected; None if nobody watched."""
     clock_step_ns: int
-    """The largest move of the wall clock against the monotonic one, from the measured phase to the drain's end."""
+    """The largest movement of the wall clock relative to the monotonic one, from phase `measure` to the drain's end."""
     of_testbed: Mapping[str, float] = field(default_factory=dict)
     """Observations of the broker, and a fault's own figures."""
 
 
 def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
-    """Return the run, checked."""
+    """Return the checked run."""
     load, evidence = findings.load, findings.evidence
     histograms = _histograms(load)
     facts = _facts(scenario, findings, histograms)

@@ -87,8 +87,8 @@ def _generator_late(facts: Facts) -> str | None:
         limit_ms = max(least_ms, MAX_LATE_SHARE * without)
         if counted - without > limit_ms:
             return (
-                f"generator late: {name} of latency is {counted:.1f} ms, and {without:.1f} ms without its lateness, "
-                f"which may make {limit_ms:.1f} ms; free the machine, or lower --rate"
+                f"generator late: {name} of latency is {counted:.1f} ms, and {without:.1f} ms without its lateness, which "
+                f"may add {limit_ms:.1f} ms at most; free the machine, or lower --rate"
             )
     return None
 

@@ -28,12 +28,12 @@ def choose_contenders(
 
     Without names, all that can run here (`every`), or the floor and one of each program. With `clusters`, return those
     of several nodes instead of one. `endpoints` are names or paths of endpoint files, which are added at the end. With
-    a `deployment`, all must be brokers at URLs. With `launch="docker"`, every program can run here or, which is an
-    error, none.
+    a `deployment`, all must be brokers at URLs. With `launch="docker"`, either every program can run here, or none can, which
+    is an error.
 
     Raises:
-        UsageError: a name is unknown, its program is not installed, Docker does not answer, an image cannot be had, or
-            the broker at a URL does not answer; the deployment cannot have one of them, or these transports.
+        UsageError: a name is unknown, its program is not installed, Docker does not answer, an image is not available,
+            or the broker at a URL does not answer; the deployment does not support one of them, or these transports.
     """
     if deployment is not None:
         deployment.require_usable([find_contender(name) for name in names], transports)

@@ -161,12 +161,12 @@ def impossible(fault: Fault, contender: Contender, deployment: Deployment | None
     """Return why a fault is impossible for a contender; None if it is possible."""
     if fault.of_deployment:
         if deployment is None:
-            return "fanbench started everything itself; it is for replicas of your own, see --replicas-at"
+            return "fanbench started everything itself; it is for your own replicas, see --replicas-at"
         return None if deployment.breaking else "no command says how; give --break CMD and --mend CMD"
     if deployment is not None and not fault.done_to_clients:
         return (
-            "brokers, links and replicas of your own deployment are not fanbench's to break; give --break CMD and --mend CMD, "
-            "which do it there"
+            "fanbench cannot break brokers, links and replicas of your own deployment; give --break CMD and --mend "
+            "CMD, which can"
         )
     if fault.of_nodes:
         return no_node_to_break(contender, fault.kind) or (why_not() if fault.of_links else None)

@@ -1,4 +1,4 @@
-"""Charges every missing delivery to one cause, by the strongest evidence."""
+"""Charges every missing delivery to one cause, on the strongest evidence."""
 
 from __future__ import annotations
 

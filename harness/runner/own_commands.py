@@ -34,7 +34,7 @@ def run_command(
     Processes that it starts in the background keep running. Its output goes to `log`, without the endpoint's secrets.
 
     Raises:
-        FanbenchError: its exit code is not 0; the message has the code and the last line of stderr.
+        FanbenchError: its exit code is not 0; the message contains the code and the last line of stderr.
         TransientError: it did not end within `timeout_s` seconds and was killed.
     """
     # Files, not pipes: a background process keeps the output open, and we would wait for it.

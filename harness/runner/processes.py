@@ -251,7 +251,7 @@ class Load:
 
         Raises:
             FanbenchError: it did not end, or left no result.
-            DocumentError: its result is of another version.
+            DocumentError: its result has another version.
         """
         self.child.send_signal(signal.SIGTERM)
         if not self.child.wait(timeout_s):

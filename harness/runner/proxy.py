@@ -29,7 +29,7 @@ def find_nginx() -> str | None:
 def start_proxy(nginx: str, port: int, replica_ports: Sequence[int], folder: Path, children: Children) -> Proxy:
     """Start it on 127.0.0.1 in front of the replicas; return once one answers through it.
 
-    Raises: FanbenchError: it ended or does not answer; the message has its log's last lines.
+    Raises: FanbenchError: it ended or does not answer; the message contains its log's last lines.
     """
     source, own = resource_folder("deploy") / "nginx", folder / "nginx"
     (own / "tmp").mkdir(parents=True)

@@ -35,7 +35,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedire
 
 
 class NotReadyError(TransientError):
-    """A replica is not ready; the message has its answer and the next step."""
+    """A replica is not ready; the message contains its answer and the next step."""
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class ReplicaElsewhere:
         """Return its counts so far, if it is ready at this broker with this promise and has no clients.
 
         Raises:
-            NotReadyError: it is not.
+            NotReadyError: it is not ready.
         """
         self.ask("/readyz")
         try:
@@ -115,7 +115,7 @@ class ReplicaElsewhere:
 
 
 def since(now: ReplicaStats, before: ReplicaStats) -> ReplicaStats:
-    """The difference of two counts; `now` unchanged if the replica was restarted in between."""
+    """The difference between two counts, or `now` itself if the replica was restarted in between."""
     counts = ("delivered", "gaps", "holes", "dropped", "replayed", "connects", "turned_away")
     # In containers every replica may have the same pid, and an equal number of clients proves nothing.
     if (now.server, now.pid) != (before.server, before.pid) or any(
@@ -160,7 +160,7 @@ def wait_until_ready(
     Two addresses with the same name are one replica, or two that cannot be distinguished.
 
     Raises:
-        NotReadyError: a replica is not ready within `timeout_s` seconds, or two have one name; the message has its answer and the
+        NotReadyError: a replica is not ready within `timeout_s` seconds, or two have one name; the message contains its answer and the
             next step.
     """
     deadline_s = time.monotonic() + timeout_s

@@ -129,7 +129,7 @@ class Sampler:
 
 
 def _mb_per_min(samples: Sequence[tuple[float, int]]) -> float:
-    """Slope of the least-squares line; 0 with fewer than two samples."""
+    """The slope of the least-squares line; 0 with fewer than two samples."""
     if len(samples) < 2:
         return 0.0
     at_s, rss = zip(*samples, strict=True)
@@ -157,7 +157,7 @@ def stopped_now(roots: Mapping[str, Sequence[int]]) -> list[str]:
 
 
 def rss_mb(roots: Sequence[int]) -> float:
-    """Resident memory of the process trees under these ids, now."""
+    """The present resident memory of the process trees under these ids."""
     total = 0
     for process in _trees(roots):
         with contextlib.suppress(psutil.Error):

@@ -36,11 +36,11 @@ from harness.runner.watch_elsewhere import with_clocks_told
 
 BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
-"""Ends the drain after a fault with at-most-once: nobody resends an event that is still missing after this time."""
+"""The longest drain after a fault with at-most-once: nobody resends an event that is still missing after it."""
 PROBES_HZ = 1_000.0
 """The minimum rate at which topics get their probes on a busy machine, in topics per second."""
 ENDS_HZ = 2_000.0
-"""The minimum number of clients that Locust ends per second: 100,000 took it more than 15 s."""
+"""The minimum number of clients that Locust ends per second: 100,000 clients took more than 15 s."""
 AHEAD_S = 0.5
 """Delay before sessions start, so that generator and load both know the start time by then."""
 _STEP_S = 0.02
@@ -82,7 +82,7 @@ def run_once(
     somebody else runs the replicas and load workers.
 
     Raises:
-        FanbenchError: a program did not start, did not answer or ended early; the message has its last output.
+        FanbenchError: a program did not start, did not answer or ended early; the message contains its last output.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contender = contender.apart() if any(fault.of_links for fault in scenario.faults) else contender

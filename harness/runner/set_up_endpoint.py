@@ -44,7 +44,7 @@ def set_up_endpoint(
             f"endpoint '{endpoint.name}': it streams Server-Sent Events; leave out --transport {transport}"
         )
     if scenario.faults:
-        raise UsageError(f"endpoint '{endpoint.name}': fanbench breaks its own replicas only; leave it out")
+        raise UsageError(f"endpoint '{endpoint.name}': fanbench breaks only its own replicas; leave it out")
     endpoint.require_usable(scenario)
     dialect = folder / "dialect.toml"
     dialect.write_text(endpoint.dialect_text(), encoding="utf-8")
@@ -77,7 +77,7 @@ def prepare_topics(endpoint: ComparedEndpoint, topics: Sequence[str], service: S
             opener.open(asked, timeout=_ANSWER_S).close()
         except (OSError, HTTPException) as error:  # the first has urllib's own errors
             raise TransientError(
-                f"endpoint '{endpoint.name}': prepare = {endpoint.prepare!r} for topic {topic!r}: {_why(error)}; mend prepare in "
+                f"endpoint '{endpoint.name}': prepare = {endpoint.prepare!r} for topic {topic!r}: {_why(error)}; correct prepare in "
                 f"{endpoint.file}, or leave it out if topics need nothing"
             ) from error
 
@@ -103,12 +103,12 @@ def hint_of_endpoint(testbed: Testbed) -> Iterator[None]:
             raise
         raise TransientError(
             f"{error}; {_what_came(testbed)}do path, publish and stamp in {endpoint.file} fit the service? "
-            f"{testbed.load.out.with_name('generator.log')} has what it answered to publishes"
+            f"{testbed.load.out.with_name('generator.log')} shows how it answered publishes"
         ) from error
 
 
 def _what_came(testbed: Testbed) -> str:
-    """What the clients were sent instead of fanbench's events, or why they got no stream; '' if they do not say."""
+    """What the clients got instead of fanbench's events, or why they got no stream; '' if that is not reported."""
     try:
         result = testbed.load.finish()
     except FanbenchError:

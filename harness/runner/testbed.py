@@ -188,7 +188,7 @@ def set_up(
     generator_url, replica_urls = urls_of(contender, scenario, broker)
     base: dict[str, object] = {"broker_url": generator_url, "delivery": contender.delivery}
     schedule = generator_settings(scenario, rules_file)
-    # A generator inside a replica has no process of its own.
+    # A generator inside a replica has no separate process.
     within = {name: value for name, value in schedule.items() if name != "processes"} if contender.embedded else {}
     shared = base | replica_limits(scenario) | within
     each: list[Mapping[str, object]] = [shared | {"broker_url": url} for url in replica_urls]

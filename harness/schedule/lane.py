@@ -1,8 +1,8 @@
 """One of several lanes: a process that does the runs it receives, one after the other (harness/schedule/lanes.py).
 
-Run as `python -m harness.schedule.lane FD FOLDER`. FD is a connection to the process that sends the runs. FOLDER
-gets the clusters' files. The lane answers with the phases of a run and then with the run. SIGTERM ends it like
-Ctrl-C: it stops the programs of its run and its clusters.
+Run as `python -m harness.schedule.lane FD FOLDER`. FD is the descriptor of a connection to the process that sends the
+runs. FOLDER gets the clusters' files. The lane answers with the phases of a run and then with the run. SIGTERM ends it
+like Ctrl-C: it stops the programs of its run and its clusters.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class RetryQueue:
     A disturbed run is repeated at the end of its round, at most `repeats` times. With `spare_rounds`, whole rounds are
     then added until every viable contender has the wanted number of valid rounds in common with the others, because
     differences are paired by round. A contender at its own limit, or without a valid run in a whole round's tries, is
-    not viable. After a permanent failure nothing is repeated, neither in later rounds nor with another fault.
+    not viable. After a permanent failure nothing is repeated, in later rounds or with another fault.
     """
 
     def __init__(self, jobs: Sequence[Job], repeats: int = REPEATS, spare_rounds: int = 0) -> None:

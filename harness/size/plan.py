@@ -47,14 +47,14 @@ class HostLimits:
     descriptors: int = 1_048_576
     """For one process."""
     ports: int = 28_232
-    """From one source address to one replica's address."""
+    """Local ports from one source address to one replica's address."""
     source_addresses: int = 1
     workers_per_host: int = 1
     link_gbit: float = 10.0
 
 
 class UsedShare(NamedTuple):
-    """The used share of a limit: 1.0 is all of it."""
+    """The used share of a limit: 1.0 means that all of it is used."""
 
     what: str
     share: float
@@ -79,7 +79,7 @@ class SizedPlan:
     replica_descriptors: int
     worker_descriptors: int
     ports: int
-    """From a worker's host to each replica."""
+    """Local ports from a worker's host to each replica."""
     gbit_s: float
     replica_gbit_s: float
     limits: tuple[UsedShare, ...]
@@ -172,7 +172,7 @@ def _with_limits(plan: SizedPlan, host: HostLimits) -> SizedPlan:
         UsedShare("a replica's core", plan.replica_core / MAX_CORE, "give more --replicas"),
         UsedShare("a worker's core", plan.worker_core / MAX_CORE, more_workers),
         UsedShare("the generator's core", plan.generator_core / MAX_CORE, "publish fewer events"),
-        UsedShare("the broker's core", plan.broker_core / MAX_CORE, "give fewer --replicas, or a broker of several cores"),
+        UsedShare("the broker's core", plan.broker_core / MAX_CORE, "give fewer --replicas, or a broker that uses several cores"),
         UsedShare("a replica's descriptors", plan.replica_descriptors / host.descriptors, "raise `ulimit -n`"),
         UsedShare("a worker's descriptors", plan.worker_descriptors / host.descriptors, f"raise `ulimit -n`, or {more_workers}"),
         UsedShare(
@@ -180,7 +180,7 @@ def _with_limits(plan: SizedPlan, host: HostLimits) -> SizedPlan:
             plan.ports / (host.ports * host.source_addresses),
             "give its hosts more addresses (--source-addresses), or more hosts",
         ),
-        UsedShare("a replica's link", plan.replica_gbit_s / host.link_gbit, "give more --replicas on hosts of their own"),
+        UsedShare("a replica's link", plan.replica_gbit_s / host.link_gbit, "give more --replicas on separate hosts"),
         UsedShare(
             "a worker host's link",
             plan.gbit_s / plan.workers * host.workers_per_host / host.link_gbit,

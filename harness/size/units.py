@@ -72,7 +72,7 @@ def read_units(path: Path | None = None) -> UnitCosts:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise UsageError(f"--units {where}: {field}: {first['msg']}; harness/size/units.toml is a model") from error
+        raise UsageError(f"--units {where}: {field}: {first['msg']}; harness/size/units.toml is an example") from error
 
 
 def _committed() -> str:

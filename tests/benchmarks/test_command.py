@@ -86,7 +86,7 @@ def test_the_achieved_rate_is_shown_with_the_cost(quick: tuple[str, dict[str, An
 
 def test_the_phases_of_a_run_add_up_to_its_fixed_cost(quick: tuple[str, dict[str, Any]]) -> None:
     figures = rows(tables(quick[1])["fixed"])["valkey"]
-    together = figures["s beside the scenario's own"]["median"]
+    together = figures["s in addition to the scenario's own"]["median"]
     phases = [figure["median"] for title, figure in figures.items() if title.startswith("s to ")]
     assert len(phases) == 4
     # The measured phase ends with its last event, which is due one interval (50 ms) before its end.

@@ -79,6 +79,6 @@ def test_a_stream_that_ends_is_reported(program: Path) -> None:
         assert wait_until(lambda: reader.count()["open"] == 1, "one stream has ended")
 
 
-def test_something_else_than_a_stream_ends_the_reader() -> None:
+def test_anything_but_a_stream_ends_the_reader() -> None:
     with pytest.raises(Exception, match="the reader ended"), connected(1, b"HTTP/1.1 503 No\r\n\r\n"):
         pass

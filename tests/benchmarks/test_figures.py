@@ -8,7 +8,7 @@ from benchmarks.figures import Bar, Figure, FigureRow, FigureTable
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
-    # Both were twice as slow in the second round: the machine was, not one of them.
+    # Both were twice as slow in the second round because of the machine.
     ratio = Figure.of([6, 12, 6]).over(Figure.of([5, 10, 6]))
     assert ratio.rounds == (1.2, 1.2, 1.0)
     assert ratio.median == 1.2

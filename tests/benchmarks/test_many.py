@@ -1,4 +1,4 @@
-"""Clients in network namespaces: what is told of them, and a small run of the real programs."""
+"""Clients in network namespaces: what is reported about them, and a small run of the real programs."""
 
 from pathlib import Path
 
@@ -23,14 +23,14 @@ def events_held(problems: tuple[str, ...]) -> EventsHeld:
     return EventsHeld(500, 2.0, problems, 5_000, 5_000, (500, 500), 5_000, 12.0, 80.0, {"load": 0.5}, CORES)
 
 
-def test_a_client_that_was_missing_for_a_second_is_told() -> None:
+def test_a_client_that_was_missing_for_a_second_is_reported() -> None:
     assert idle_held(1_000).good
     assert "held; by the replicas' own counts at least 1,000 for 30 s" in idle_held(1_000).text()
     assert not idle_held(999).good
     assert "NOT HELD; by the replicas' own counts at least 999" in idle_held(999).text()
 
 
-def test_a_refused_run_is_told_with_its_reasons() -> None:
+def test_a_refused_run_is_reported_with_its_reasons() -> None:
     assert events_held(()).good
     assert "500 clients x 2 events/s: valid; delivered 5,000 of 5,000" in events_held(()).text()
     refused = events_held(("generator late", "load at 95% of a core"))
@@ -38,7 +38,7 @@ def test_a_refused_run_is_told_with_its_reasons() -> None:
     assert "REFUSED: generator late; load at 95% of a core" in refused.text()
 
 
-def test_a_machine_without_namespaces_is_told_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_namespaces_gets_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(hosts, "why_not", lambda: "needs Linux")
     with pytest.raises(UsageError, match="needs Linux"), Hosts(1, 1, 10, tmp_path):
         pass

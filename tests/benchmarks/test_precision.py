@@ -1,4 +1,4 @@
-"""The claimed precision is that of the stored rounds: resampled noise has their spread, and known answers."""
+"""The claimed precision is that of the stored rounds: resampled noise has their spread, and cases with known answers get them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_resampled_rounds_have_the_spread_and_the_pairing_of_the_stored_ones() -
     assert abs(between.mean()) < 0.01
 
 
-def test_noise_is_of_rounds_that_all_have_and_has_no_mean() -> None:
+def test_noise_comes_from_common_rounds_and_has_no_mean() -> None:
     runs = {
         name: {r: made_up.run(name, r) for r in rounds} for name, rounds in (("a", range(1, 9)), ("b", range(3, 12)))
     }
@@ -41,7 +41,7 @@ def test_noise_is_of_rounds_that_all_have_and_has_no_mean() -> None:
     assert np.allclose(noise[FIGURES.index(P99), 0], logs - logs.mean())
 
 
-def test_a_difference_that_is_there_is_found_and_the_width_is_that_of_the_noise() -> None:
+def test_a_real_difference_is_found_and_the_width_follows_the_noise() -> None:
     rng = np.random.default_rng(2)
     logs = rng.normal(0, 0.02, (200, 5, 2, 24))
     logs[:, :, 1] += np.log(1.1)

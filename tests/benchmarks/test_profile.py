@@ -10,7 +10,7 @@ main (server/__main__.py:9) 10
 """
 
 
-def test_a_functions_lines_belong_together() -> None:
+def test_the_lines_of_a_function_are_added_up() -> None:
     found = shares(STACKS, lines=False)
     assert list(found.items()) == [("write (libc.so.6)", 0.6), ("flush (sse.py)", 0.3), ("main (__main__.py)", 0.1)]
 

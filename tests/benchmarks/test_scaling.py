@@ -40,7 +40,7 @@ def test_every_point_of_every_axis_is_found_again_by_its_scenario() -> None:
 
 
 def test_a_run_of_something_else_is_refused() -> None:
-    with pytest.raises(UsageError, match="no result of `make scaling`"):
+    with pytest.raises(UsageError, match="not a result of `make scaling`"):
         axis_of(Run("valkey", 1, "at-most-once", SCENARIO.with_fields(clients=7)))
 
 
@@ -67,7 +67,7 @@ def test_jobs_run_round_by_round() -> None:
     assert [(job.round, job.scenario.replicas) for job in jobs] == [(r, n) for r in (1, 2) for n in AXES["replicas"][1]]
 
 
-def test_where_a_cost_is_claimed_to_be_flat_there_are_three_rounds_for_one() -> None:
+def test_a_flat_cost_is_measured_in_three_times_as_many_rounds() -> None:
     jobs = scaling_jobs(["replicas", "clients"], "memory", 1)
     assert [job.round for job in jobs if job.scenario.replicas == 8] == [1]
     assert [job.round for job in jobs if job.scenario.clients == 10_000] == [1, 2, 3]
@@ -131,7 +131,7 @@ def test_idle_topics_may_make_a_delivery_cheaper_but_more_clients_may_not() -> N
     assert [met for _, met in claimed("clients", server_us=falling)] == [False]
 
 
-def test_nothing_is_claimed_where_a_value_has_no_valid_run() -> None:
+def test_nothing_is_claimed_if_a_value_has_no_valid_run() -> None:
     [(words, met)] = claimed(
         "clients", server_us={100: 10.0, 1_000: 10.0, 10_000: 10.0}, valid={100: True, 1_000: True, 10_000: False}
     )

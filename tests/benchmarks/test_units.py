@@ -39,7 +39,7 @@ def test_the_cost_of_each_unit_is_found_and_predicts_another_run() -> None:
     assert worst_error([run_of(500, 50)], costs) == pytest.approx(0, abs=0.001)
 
 
-def test_a_run_that_costs_more_is_off_by_that_much() -> None:
+def test_an_error_is_the_relative_difference_in_cost() -> None:
     costs = costs_of([run_of(20, 200), run_of(1_000, 20)])
     dearer = costs.model_copy(update={"replica": costs.replica.model_copy(update={"delivery_us": DELIVERY_US * 2})})
     assert 0.8 < worst_error([run_of(1_000, 20)], dearer) < 1

@@ -36,7 +36,7 @@ class Servers:
         return child
 
     def sentinel(self, port: int, primary: int, epoch: int = 0) -> Child:
-        """With the primary of that failover."""
+        """Start a Sentinel that names this primary, with the number of the failover that made it the primary."""
         config = self.folder / f"sentinel-{port}.conf"
         config.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {self.folder}\nsentinel monitor {NAME} 127.0.0.1 {primary} 2\n"
@@ -131,7 +131,7 @@ class Split(Servers):
     """The primary that was cut off; its Sentinel knows of no failover."""
     new: int
     lonely: int
-    """The Sentinel beside the old primary."""
+    """The Sentinel next to the old primary."""
     others: list[int]
     """Two Sentinels, which have made the new one the primary; not started."""
 
@@ -141,7 +141,7 @@ class Split(Servers):
         return f"redis+sentinel://{hosts}/{NAME}"
 
     def fail_over(self, sentinels: list[int]) -> None:
-        """Start these of the others."""
+        """Start these Sentinels, which name the new primary."""
         for port in sentinels:
             self.sentinel(port, self.new, epoch=1)
         for port in sentinels:
@@ -150,7 +150,7 @@ class Split(Servers):
 
 @contextmanager
 def split(folder: Path) -> Iterator[Split]:
-    """Both primaries and the lonely Sentinel run."""
+    """Both primaries run, and the Sentinel that is cut off from the others."""
     with ExitStack() as stack:
         servers = Split(folder, stack)
         servers.old, servers.new, servers.lonely, *servers.others = free_ports(5)

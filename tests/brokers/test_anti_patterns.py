@@ -17,7 +17,7 @@ from harness.runner.contenders import choose_contenders
 NAMES = [contender.name for contender in ANTI_PATTERNS]
 
 
-def test_they_are_found_only_by_name():
+def test_clusters_are_found_only_by_name():
     others = {contender.name for contender in (*all_contenders(), *cluster_contenders())}
     assert not others & set(NAMES)
     assert [find_contender(name) for name in NAMES] == list(ANTI_PATTERNS)
@@ -34,9 +34,9 @@ def test_each_says_what_is_wrong_and_makes_the_promise_of_an_adapter(contender):
     assert anti_pattern("valkey") == ""
 
 
-def test_what_its_server_cannot_do_is_refused_with_the_reason(tmp_path):
+def test_an_unsupported_use_is_refused_with_the_reason(tmp_path):
     name, scenario = "valkey-per-client", Scenario()
-    with pytest.raises(UsageError, match=f"'{name}' has a server of its own, which has no WebSocket; take it with"):
+    with pytest.raises(UsageError, match=f"'{name}' has its own server, which has no WebSocket; use it with"):
         compare_command([name], False, scenario, tmp_path, False, transports=("sse", "ws"))
     with pytest.raises(UsageError, match="no page"):
         demo_command(name, scenario, 0)
@@ -54,7 +54,7 @@ def test_a_missing_server_and_a_missing_library_are_named(monkeypatch, tmp_path)
     with pytest.raises(UsageError, match=r"sse-starlette is not installed: pip install 'fanbench\[anti-patterns\]'"):
         contender.require_runnable()
     monkeypatch.setattr(per_client_server, "resource_folder", lambda _: tmp_path)
-    with pytest.raises(UsageError, match=f"its server is not here: {tmp_path} is missing"):
+    with pytest.raises(UsageError, match=f"its server is not installed: {tmp_path} is missing"):
         contender.require_runnable()
     assert not contender.runnable
     assert str(tmp_path) in contender.install_hint

@@ -17,7 +17,7 @@ EVENTS = 5_000
 
 
 @pytest.mark.parametrize("name", CONTENDERS)
-async def test_what_is_begun_arrives_in_order_and_its_end_is_told_once(running_programs, name):
+async def test_begun_publishes_arrive_in_order_and_are_reported_once(running_programs, name):
     broker = running_programs.workbench(find_contender(name))
     topic, expected = broker.topic(), [b"%06d" % i for i in range(EVENTS)]
     ends, told = [], asyncio.Event()
@@ -44,7 +44,7 @@ async def test_what_is_begun_arrives_in_order_and_its_end_is_told_once(running_p
 
 
 @pytest.mark.parametrize("name", CONTENDERS)
-async def test_a_topic_that_cannot_be_used_is_told_and_harms_no_other(running_programs, name):
+async def test_an_unusable_topic_is_reported_and_does_not_affect_others(running_programs, name):
     broker = running_programs.workbench(find_contender(name))
     topic, ends, told = broker.topic(), [], asyncio.Event()
     async with broker.producer() as producer, broker.reader(topic) as (_, reader):

@@ -105,7 +105,7 @@ def test_a_name_chosen_by_the_user_is_kept_with_everything_under_it(shelf):
     assert names(shelf) == ["mine"]
 
 
-def test_what_is_left_is_reported_with_the_next_step(shelf, monkeypatch, caplog):
+def test_leftovers_are_reported_with_the_next_step(shelf, monkeypatch, caplog):
     import shelf_plugin
 
     monkeypatch.setattr(shelf_plugin.adapter, "fails", True)
@@ -134,7 +134,7 @@ def test_after_a_sigkill_the_guard_cleans_up_and_no_command_line_shows_the_passw
     wait_until(lambda: not names(shelf), "the guard has cleaned up", 2 * COMMAND_TIMEOUT_S)
 
 
-def test_the_guards_command_does_nothing_twice(shelf, tmp_path):
+def test_the_guards_command_is_idempotent(shelf, tmp_path):
     path = tmp_path / "left.json"
     assert main([str(path)]) == 0
     path.write_text(json.dumps(["shelf://h?run_name=gone", "at-most-once"]))

@@ -96,13 +96,13 @@ async def test_a_batch_that_the_broker_refuses_as_a_whole_is_requested_in_parts(
         assert len(broker.asked) < 22, "as few questions as may be"
 
 
-async def test_what_cannot_be_named_is_never_sent():
+async def test_an_unnameable_topic_is_never_sent():
     broker = Broker()
     async with connected(broker) as line:
         bad = ["x" * 21, "ü" * 11, "", "\ud800", 7]
         refused = await line.subscribe([*bad, "good"])
         assert kinds(refused) == dict.fromkeys(bad, "invalid")
-        assert "22 bytes of UTF-8, and the longest name has 20" in refused["ü" * 11].reason
+        assert "22 bytes of UTF-8, but the longest allowed name has 20" in refused["ü" * 11].reason
         assert broker.asked == [["good"]]
         assert line.forget([*bad, "good"]) == ["good"]
 

@@ -44,7 +44,7 @@ def cluster(_networks, tmp_path):
         yield running
 
 
-def test_what_a_primary_acknowledges_while_it_is_cut_off_is_thrown_away_when_it_comes_back(cluster):
+def test_a_cut_off_primarys_acknowledged_events_are_discarded_when_it_returns(cluster):
     """The claims of brokers/limits.py about leader-cut, on the bare product."""
     primary = cluster.leader((), "events")
     old = primary.listeners["redis"]

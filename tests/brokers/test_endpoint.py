@@ -41,13 +41,13 @@ def test_parts(url, expected):
 
 
 @pytest.mark.parametrize("url", ["redis", "://x", "redis://h:0x1", "redis://h:99999", "//h", "redis:h"])
-def test_what_is_no_url_is_refused(url):
+def test_an_invalid_url_is_refused(url):
     with pytest.raises(UsageError, match="broker URL"):
         parse_url(url, "at-most-once")
 
 
 @pytest.mark.parametrize("url", [f"amqp://u:{SECRET}@h:1/v", f"redis://:{SECRET}@h"])
-def test_no_text_of_an_endpoint_shows_the_password(url):
+def test_the_text_of_an_endpoint_hides_the_password(url):
     endpoint = parse_url(url, "at-most-once")
     error = BrokerError(endpoint, "connect", f"library said {SECRET} of {url}")
     assert SECRET not in f"{redact(url)}{endpoint}{endpoint!r}{error}{error!r}"
@@ -106,7 +106,7 @@ def test_any_password_is_hidden(password):
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "", "ten", "٣"])
-def test_an_option_that_is_no_number_is_named(text):
+def test_an_option_that_is_not_a_number_is_named(text):
     with pytest.raises(UsageError, match=r"option buffer=.* is not a whole number from 0 on; give whole number"):
         open_endpoint(f"redis://h?buffer={text}")
 
@@ -147,16 +147,16 @@ def test_an_address_is_written_as_it_is_dialled():
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("nats://a,,b", "a host or port is not one"),
-        ("nats://a,b:0", "a host or port is not one"),
-        ("nats://[::1", "a host or port is not one"),
-        ("nats://::1", "a host or port is not one"),
+        ("nats://a,,b", "a host or port is invalid"),
+        ("nats://a,b:0", "a host or port is invalid"),
+        ("nats://[::1", "a host or port is invalid"),
+        ("nats://::1", "a host or port is invalid"),
         ("redis+unix://host/run.sock", "names no socket"),
         ("redis://h?buffer=1&buffer=2", "'buffer' is given twice"),
         ("redis://h/0#x", "has a #"),
     ],
 )
-def test_what_is_no_place_is_named(url, says):
+def test_an_invalid_place_is_named(url, says):
     with pytest.raises(UsageError, match=says):
         parse_url(url, "at-most-once")
 
@@ -173,12 +173,12 @@ def test_what_is_no_place_is_named(url, says):
         ("redis://h?password_file=/run/secret", "redis://h?password_file=/run/secret"),
     ],
 )
-def test_secrets_are_hidden_by_their_place(url, shown):
+def test_secrets_are_hidden_by_position(url, shown):
     assert redact(url) == shown
     assert str(parse_url(url, "at-most-once")) == shown
 
 
-def test_a_password_of_one_letter_mangles_no_word_and_is_hidden_where_it_is_one():
+def test_a_password_of_one_letter_is_hidden_without_mangling_words():
     endpoint = parse_url("redis://user:o@host", "at-most-once")
     said = "no route to host redis://user:o@host:1, wrong password 'o'"
     assert endpoint.hide_secrets(said) == "no route to host redis://***@host:1, wrong password '***'"

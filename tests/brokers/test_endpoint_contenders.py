@@ -32,7 +32,7 @@ def test_fanbench_starts_the_services_that_come_with_it(name):
         contender.launched_by("docker").require_runnable()
 
 
-def test_a_service_of_the_users_own_is_taken_as_it_is(tmp_path):
+def test_a_users_own_service_is_used_unchanged(tmp_path):
     contender = endpoint_contender(endpoint_file(tmp_path))
     assert (contender.name, contender.program, contender.url) == ("hub", None, "http://127.0.0.1:8000")
     with contender.launched(tmp_path) as service:
@@ -41,7 +41,7 @@ def test_a_service_of_the_users_own_is_taken_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["valkey", "sse-starlette", "nats-cluster", "memory"])
-def test_a_name_stands_for_one_contender(tmp_path, name):
+def test_a_name_identifies_one_contender(tmp_path, name):
     with pytest.raises(UsageError, match=f"'{name}' is the name of another contender; add name = '{name}-endpoint'"):
         endpoint_contender(endpoint_file(tmp_path, name))
 
@@ -54,7 +54,7 @@ def test_a_program_that_fanbench_cannot_start_is_refused(tmp_path):
         endpoint_contender(endpoint_file(tmp_path, text=text))
 
 
-def test_a_service_that_does_not_answer_is_told_before_the_measurement(tmp_path):
+def test_a_service_that_does_not_answer_is_reported_before_the_measurement(tmp_path):
     port = free_port()
     contender = endpoint_contender(endpoint_file(tmp_path, port=port))
     with pytest.raises(
@@ -101,11 +101,11 @@ def secure(tmp_path):
         ),
         ('ca_file = "ca.pem"\nclient_cert = "me.pem"\n', "TLS: the server's certificate is refused: .*127.0.0.1"),
         ('ca_file = "ca.pem"\nsni = "hub.test"\n', "TLS: .*client certificate: --client-cert; ca_file, sni"),
-        ('ca_file = "no.pem"\n', r"endpoint 'hub': --ca-file '.*/no.pem': No such file .*; mend it in .*hub.toml"),
+        ('ca_file = "no.pem"\n', r"endpoint 'hub': --ca-file '.*/no.pem': No such file .*; correct it in .*hub.toml"),
     ],
     ids=["all", "no authority", "another name", "no certificate", "no file"],
 )
-def test_tls_that_does_not_fit_is_told_before_the_measurement(secure, fields, says):
+def test_mismatched_tls_is_reported_before_the_measurement(secure, fields, says):
     folder, port = secure
     contender = endpoint_contender(endpoint_file(folder, text=TEXT.replace("http:", "https:") + fields, port=port))
     if not says:

@@ -78,7 +78,7 @@ def test_every_kind_has_a_step_and_a_reaction():
     assert reaction_to(CauseKind.ELSEWHERE) is Reaction.GONE
 
 
-def test_the_step_fits_the_cause():
+def test_the_next_step_fits_the_cause():
     said = str(BrokerError(ENDPOINT, "declare", "no permission", CauseKind.PERMISSION))
     assert said.endswith("no permission; grant it to this user at the broker, or use another user")
     assert "password" not in said

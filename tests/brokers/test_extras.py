@@ -62,7 +62,7 @@ def test_doctor_distinguishes_it_from_a_broken_plug_in(python, tmp_path):
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_library_that_is_there_and_broken_is_a_broken_plug_in(tmp_path_factory):
+def test_an_installed_but_broken_library_is_a_broken_plug_in(tmp_path_factory):
     python = without(tmp_path_factory.mktemp("environment"))
     library = next(python.parents[1].glob("lib/python*/site-packages/aiomqtt"))
     library.unlink()
@@ -109,7 +109,7 @@ def test_the_advice_comes_from_the_packages_metadata(tmp_path, monkeypatch, requ
     assert not_installed(next(iter(entries))) == advice
 
 
-def test_an_entry_point_of_no_package_says_nothing():
+def test_an_entry_point_without_a_package_is_ignored():
     assert not_installed(EntryPoint("mine", "a:b", GROUP)) is None
 
 

@@ -143,7 +143,7 @@ def test_each_command_refuses_where_docker_is_not_installed(command, only_docker
     ids=["no daemon", "no image"],
 )
 @pytest.mark.parametrize("names", [["valkey"], []], ids=["by name", "all"])
-def test_what_docker_lacks_is_told_in_one_line(script, said, names, only_docker, tmp_path):
+def test_a_missing_docker_is_reported_in_one_line(script, said, names, only_docker, tmp_path):
     only_docker(script)
     done = forked_fanbench("compare", *names, "--launch", "docker", "--out", tmp_path / "results")
     assert done.returncode == 2
@@ -166,7 +166,7 @@ def test_another_way_to_launch_is_refused():
     [(ANSWERS, "auto", True), (ANSWERS, "local", False), (SILENT, "auto", False), (None, "auto", False)],
     ids=["a daemon answers", "local is wanted", "no daemon", "no docker"],
 )
-def test_a_missing_program_is_offered_by_docker_where_that_would_work(script, launch, mentioned, only_docker):
+def test_docker_is_offered_for_a_missing_program_if_it_would_work(script, launch, mentioned, only_docker):
     only_docker(script)
     contender = find_contender("mosquitto").launched_by(launch)
     assert not contender.runnable
@@ -184,7 +184,7 @@ def test_a_program_that_is_here_is_launched_without_docker(only_docker, tmp_path
 
 
 @pytest.mark.subprocess
-def test_a_container_that_cannot_be_made_is_told_with_what_docker_says(only_docker, tmp_path):
+def test_a_container_that_cannot_be_made_is_reported_with_dockers_message(only_docker, tmp_path):
     only_docker('[ "$1" = create ] && { echo "Error: no space left on device" >&2; exit 1; }; echo 1')
     with pytest.raises(FanbenchError, match="docker create: Error: no space left on device"):
         IMAGES["valkey"].start(tmp_path)

@@ -36,7 +36,7 @@ async def test_overflow_is_one_gap_where_messages_are_missing():
     assert rest == [Message("t", b"2"), Message("t", b"3"), Gap("overflow", 6), Message("t", b"10")]
 
 
-async def test_overflow_is_told_even_if_nothing_follows():
+async def test_overflow_is_reported_even_if_nothing_follows():
     inbox = Inbox(2)
     put(inbox, b"0", b"1", b"2")
     assert await drain(inbox) == [Message("t", b"0"), Message("t", b"1"), Gap("overflow", 1)]
@@ -87,7 +87,7 @@ async def test_held_back_until_the_gap_has_its_place():
     assert await anext(inbox) == Message("t", b"after")
 
 
-async def test_a_gap_stands_between_what_came_before_and_after_the_loss():
+async def test_a_gap_is_between_the_messages_before_and_after_the_loss():
     inbox = Inbox()
     put(inbox, b"1", b"2")
     inbox.hold()
@@ -180,7 +180,7 @@ STEPS = st.one_of(st.sampled_from(["batch", "hold", "release", "gap"]), st.integ
 
 
 @given(steps=st.lists(STEPS, max_size=25))
-def test_what_is_passed_on_at_once_keeps_its_place_among_all_else(steps):
+def test_messages_passed_on_at_once_keep_their_order(steps):
     async def run(*, at_once):
         inbox, got, number = Inbox(tells_end=True), [], 0
         if at_once:
@@ -205,7 +205,7 @@ def test_what_is_passed_on_at_once_keeps_its_place_among_all_else(steps):
     assert asyncio.run(run(at_once=True)) == asyncio.run(run(at_once=False))
 
 
-def test_the_end_of_a_read_is_told_once_where_it_passed_something_on():
+def test_the_end_of_a_read_is_reported_once_if_it_passed_something_on():
     told = []
     inbox = Inbox(tells_end=True)
     inbox.pass_on(lambda topic, payload: told.append(payload), lambda: told.append("end"))
@@ -229,7 +229,7 @@ def test_a_read_passes_on_no_more_than_a_turn_s_messages():
     assert len(told) + len(inbox) == 1_000
 
 
-def test_nothing_is_passed_on_where_the_adapter_does_not_tell_the_end_of_a_read():
+def test_nothing_is_passed_on_if_the_adapter_does_not_report_the_end_of_a_read():
     inbox = Inbox()
     inbox.pass_on(lambda topic, payload: pytest.fail("passed on, and nobody would send it"))
     put(inbox, b"1")

@@ -41,7 +41,7 @@ def test_a_broker_that_does_not_answer_is_one_error():
         ("memory://", set(), {"link", "password", "program"}),
     ],
 )
-def test_what_a_url_lets_be_proved(url, has, has_not):
+def test_which_promises_a_url_allows(url, has, has_not):
     found = features_of(find_contender(url))
     assert has <= found
     assert not has_not & found
@@ -102,7 +102,7 @@ def test_nothing_is_silently_left_out_for_our_contenders(contender):
     assert pending <= {name for name, _ in promises(set())}
 
 
-def test_what_is_not_kept_yet_is_said_and_is_not_success(monkeypatch):
+def test_a_promise_not_kept_yet_is_reported_and_is_not_success(monkeypatch):
     monkeypatch.setattr("brokers.conformance.pending_of", lambda name: frozenset({"test_unsubscribe_stops"}))
     chosen = ("test_bytes_unchanged", "test_unsubscribe_stops", "test_not_here_any_more")
     monkeypatch.setattr(
@@ -140,7 +140,7 @@ async def test_what_a_run_leaves_behind_is_found(memory, monkeypatch):
         await Conformance().test_clean_up_leaves_nothing(memory)
 
 
-async def test_a_link_that_says_nothing_is_found(running_programs, monkeypatch):
+async def test_a_silent_link_is_found(running_programs, monkeypatch):
     workbench = running_programs.workbench(find_contender("valkey"))
     monkeypatch.setattr("brokers.conformance.links.DEADLINE_S", 0.3)
     monkeypatch.setattr("brokers.link.Link.went_down", lambda self, cause: None)

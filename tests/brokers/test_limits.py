@@ -74,14 +74,14 @@ def test_a_primary_of_valkey_acknowledges_what_no_replica_has(tmp_path):
 
 
 @pytest.mark.usefixtures("integration")
-async def test_mosquitto_keeps_sessions_through_an_orderly_end_and_not_through_sigkill(tmp_path):
+async def test_mosquitto_keeps_sessions_over_a_clean_stop_but_not_sigkill(tmp_path):
     assert await kept_through("halt", tmp_path / "halt") == b"while away"
     assert await kept_through("kill", tmp_path / "kill") == b"afterwards"
     assert limit("mosquitto-qos1", "broker-kill")
 
 
 @pytest.mark.usefixtures("integration")
-async def test_mqtt_sends_a_new_session_nothing_of_before(tmp_path):
+async def test_mqtt_sends_a_new_session_no_earlier_message(tmp_path):
     with started("mosquitto-qos1", tmp_path) as running:
         address = running.listeners["mqtt"]
         async with client(address, "writer") as publisher, client(address, secrets.token_hex(4)) as subscriber:

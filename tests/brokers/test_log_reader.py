@@ -68,7 +68,7 @@ async def test_other_topics_continue_while_a_history_arrives():
     assert await drained(feed) == [b"before", b"1", b"meanwhile", b"2", b"3", b"4", b"5"]
 
 
-async def test_what_is_kept_for_a_joining_topic_is_bounded(monkeypatch):
+async def test_entries_kept_for_a_joining_topic_are_bounded(monkeypatch):
     monkeypatch.setattr("brokers.log_reader.DEFAULT_CAPACITY", 2)
     past = Past([], [("old", b"1")])
     feed = feed_of(past)
@@ -105,7 +105,7 @@ async def test_a_topic_left_during_its_history_stays_left():
     assert await drained(feed) == [b"x", b"y"]
 
 
-async def test_an_interrupted_history_is_a_gap_before_what_is_live():
+async def test_an_interrupted_history_is_a_gap_before_live_entries():
     past = Past([("old", b"1")], OSError("gone"))
     feed = feed_of(past)
     await feed.subscribe(["old"], 7)

@@ -17,7 +17,7 @@ def test_different_topics_have_different_names(name_of, one, other):
 
 
 @given(topic=TOPICS)
-def test_no_mqtt_name_has_a_meaning_of_its_own(topic):
+def test_no_mqtt_name_has_a_special_meaning(topic):
     name = mqtt_topic(topic)
     assert not set("+#*.> \t\x85\uffff") & set(name)
     assert not name.startswith("$")

@@ -135,7 +135,7 @@ def _meta_leader(folder):
     return max(found)[1]
 
 
-async def test_what_comes_while_jetstream_elects_a_leader_is_read_without_a_consumer(tmp_path):
+async def test_during_an_election_messages_are_read_without_a_consumer(tmp_path):
     """The consumer's node led JetStream's own group, so nobody can start another consumer before the election."""
     with cluster(tmp_path) as (nodes, addresses):
         async with AsyncExitStack() as stack:

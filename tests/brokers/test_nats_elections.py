@@ -14,7 +14,7 @@ from brokers.programs.catalogue import CLUSTERS
 pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(300), pytest.mark.soak]
 DEADLINE_S = 60
 LEAST_S = 2.5
-"""The shortest time-out of an election is 4 s, counted from the last heartbeat, of which one comes each second."""
+"""The shortest time-out of an election is 4 s, counted from the last heartbeat, of which one comes every second."""
 
 
 def started(tmp_path, feature):

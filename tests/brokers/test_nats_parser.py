@@ -68,7 +68,7 @@ def test_everything_is_seen_in_order_wherever_it_is_cut(items, cuts):
 
 @given(items=st.lists(ITEMS, max_size=12), cuts=st.lists(st.tuples(st.integers(1, 60), st.integers(0, 3)), max_size=40))
 @pytest.mark.slow
-def test_what_is_taken_as_it_arrives_keeps_its_place(items, cuts):
+def test_messages_taken_on_arrival_keep_their_order(items, cuts):
     """`turns` of the event loop lie between two arrivals, in which nats-py's task may have read the one before."""
 
     class Slow(Client):

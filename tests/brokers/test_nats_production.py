@@ -93,7 +93,7 @@ READER = [
 ]
 
 
-async def test_a_user_without_admin_rights_uses_the_stream_that_is_there(tmp_path):
+async def test_a_user_without_admin_rights_uses_the_existing_stream(tmp_path):
     account = account_of(publish=["fanbench.ours.>", *READER], subscribe=[INBOX])
     account["users"].append(ADMIN)
     with server(tmp_path, **jetstream(tmp_path), accounts={"A": account}) as (address, _):
@@ -123,7 +123,7 @@ async def test_a_user_who_may_not_acknowledge_gets_an_error(tmp_path):
         assert 'Permissions Violation for Publish to "$JS.ACK.fanbench.' in str(error)
 
 
-async def test_what_jetstream_says_is_passed_on_with_a_step_that_fits(tmp_path):
+async def test_jetstreams_reason_is_passed_on_with_a_fitting_step(tmp_path):
     account = {"users": [ADMIN], "jetstream": {"max_store": 10**8, "max_streams": 1, "max_bytes_required": True}}
     with server(tmp_path, **jetstream(tmp_path), accounts={"A": account}) as (address, _):
         url = f"nats+js://admin:pw@{address}"
@@ -217,7 +217,7 @@ async def test_tokens(tmp_path):
         assert error.kind is CauseKind.AUTHENTICATION
         assert "wr0ng-token" not in str(error)
         adapter, endpoint = open_endpoint(f"nats://s3cret-token@{address}?token_file={file}")
-        with pytest.raises(UsageError, match="leave all but one out"):
+        with pytest.raises(UsageError, match="leave out all but one"):
             async with adapter.producer(endpoint):
                 pass
 
@@ -330,7 +330,7 @@ async def test_certificates_of_clients_and_secure_websockets(tmp_path):
         assert error.kind is CauseKind.TLS_CLIENT
 
 
-async def test_a_stream_that_comes_back_older_sends_no_old_message_as_news(tmp_path):
+async def test_a_stream_that_comes_back_older_sends_no_old_message_as_live(tmp_path):
     """The server lost its last entries, and reuses their numbers."""
     with server(tmp_path, **jetstream(tmp_path)) as (address, running):
         store, copy = tmp_path / "data", tmp_path / "copy"
@@ -368,7 +368,7 @@ async def _published(producer, numbers):
                     await asyncio.sleep(0.05)
 
 
-async def test_a_refusal_is_of_the_subject_with_its_capital_letters(tmp_path):
+async def test_a_refused_subject_keeps_its_capital_letters(tmp_path):
     rights = {"publish": {"deny": ["Theirs"]}, "subscribe": {"deny": ["Theirs"]}}
     with server(tmp_path, authorization={"users": [ADMIN | {"permissions": rights}]}) as (address, _):
         async with both(f"nats://admin:pw@{address}") as (producer, consumer, reader):

@@ -57,7 +57,7 @@ def test_the_table_in_the_docs_is_the_adapters():
     assert with_table(PAGE.read_text(encoding="utf-8")) == PAGE.read_text(encoding="utf-8"), words
 
 
-def test_a_path_is_known_by_its_name():
+def test_a_path_is_recognized_by_its_name():
     with pytest.raises(ValueError, match="must end in _file"):
         file("o", "")
 
@@ -76,13 +76,13 @@ def test_no_adapter_declares_an_option_twice():
         ("nats://h?cert_file=/c.pem", r"'cert_file' has no meaning without TLS; write nats\+tls://"),
     ],
 )
-def test_an_option_of_tls_is_refused_where_nothing_would_be_encrypted(url, says):
+def test_a_tls_option_is_refused_if_nothing_would_be_encrypted(url, says):
     with pytest.raises(UsageError, match=says):
         open_endpoint(url)
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "amqps", "mqtt+wss", "nats+js+tls"])
-def test_an_option_of_tls_is_taken_where_it_is_spoken(scheme):
+def test_a_tls_option_is_accepted_with_a_tls_scheme(scheme):
     assert open_endpoint(f"{scheme}://h?server_name=n")[1].options["server_name"] == "n"
 
 
@@ -99,7 +99,7 @@ def test_an_option_of_tls_is_taken_where_it_is_spoken(scheme):
         *("mqtt://h?qos=1&session_expiry_s=4294967296", "amqp://h?heartbeat=65536"),
     ],
 )
-def test_what_the_protocol_has_no_room_for_is_refused_before_anything_connects(url):
+def test_a_value_too_large_for_the_protocol_is_refused_before_anything_connects(url):
     with pytest.raises(UsageError, match=r"option \w+=.* is (not|over) "):
         open_endpoint(url)
 

@@ -10,14 +10,14 @@ from brokers.postgres_notices import MAX_PAYLOAD_BYTES, TooLongError, another_te
     [b"", b'{"a":1}', "größe-日本".encode(), b"\0", b"\xff" * MAX_PAYLOAD_BYTES, b"\x01", b"\x01:YQ==", b"x" * 7_999],
     ids=lambda payload: f"{payload[:8]!r} {len(payload)}",
 )
-def test_a_payload_arrives_as_it_was(payload):
+def test_a_payload_arrives_unchanged(payload):
     text = text_of(payload)
     assert len(text.encode()) < 8_000
     assert "\0" not in text
     assert payload_of(text) == payload
 
 
-def test_text_is_sent_as_it_is_so_that_any_client_can_read_it():
+def test_text_is_sent_unchanged_so_that_any_client_can_read_it():
     assert text_of(b'{"seq":1}') == '{"seq":1}'
     assert payload_of("from psql") == b"from psql"
 
@@ -28,12 +28,12 @@ def test_a_payload_over_the_limit_is_reported_with_both_sizes(payload):
         text_of(payload)
 
 
-def test_a_stranger_s_text_with_the_mark_of_base64_is_none():
+def test_a_foreign_text_with_the_base64_mark_is_skipped():
     with pytest.raises(ValueError, match=r"base64|padding"):
         payload_of("\x01:not base64!")
 
 
-def test_a_topic_with_nul_is_no_channel():
+def test_a_topic_with_nul_is_not_a_channel():
     with pytest.raises(ValueError, match="NUL"):
         channel_of("a\0b")
 

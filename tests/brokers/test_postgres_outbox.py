@@ -24,7 +24,7 @@ def bench(running_programs):
 
 @pytest.fixture
 async def endpoint(bench):
-    """A table of the test's own."""
+    """A separate table for the test."""
     found = bench.endpoint(run_name=new_run_name())
     async with adapter.producer(found):
         pass
@@ -106,7 +106,7 @@ async def test_many_writers_at_once_lose_nothing_and_each_keeps_its_order(bench,
         assert not reader.gaps
 
 
-async def test_rows_beyond_the_length_are_deleted_and_a_reader_that_was_away_is_told(bench, endpoint):
+async def test_rows_beyond_the_length_are_deleted_and_an_absent_reader_is_informed(bench, endpoint):
     short = bench.endpoint(endpoint.url, length=100)
     with bench.proxy() as (proxy, _):
         cut = bench.endpoint(f"{endpoint.url.replace(str(bench.address), proxy.address)}&length=100")
@@ -145,13 +145,13 @@ async def test_ids_that_were_rolled_back_do_not_have_the_newest_rows_deleted(end
     assert [row["payload"] for row in rows] == [b"newest"]
 
 
-async def test_what_an_application_stores_without_notify_is_read_too(bench, endpoint):
+async def test_rows_stored_without_notify_are_read_too(bench, endpoint):
     async with connected(endpoint) as session, bench.reader("t", endpoint=endpoint) as (_, reader):
         await session.execute(insert(endpoint, "t", "silent"))
         await reader.count(1)
 
 
-async def test_a_history_of_many_pages_comes_in_order_beside_what_is_live(bench, endpoint):
+async def test_a_history_of_many_pages_arrives_in_order_next_to_live_entries(bench, endpoint):
     since_ns = time.time_ns()
     async with adapter.producer(endpoint) as producer, bench.reader(endpoint=endpoint) as (consumer, reader):
         await asyncio.gather(*[producer.publish("t", b"%d" % n) for n in range(1_700)])

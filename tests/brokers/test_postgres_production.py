@@ -90,7 +90,7 @@ async def asked(url, *statements):
 
 
 @pytest.mark.timeout(240)
-async def test_a_standby_is_passed_by_and_found_when_it_takes_over(programs, tmp_path):
+async def test_a_standby_is_skipped_and_found_when_it_takes_over(programs, tmp_path):
     with a_primary_and_its_standby(programs, tmp_path) as (primary, standby):
         addresses = [one.listeners["postgres"] for one in (standby, primary)]
         synchronous = ("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
@@ -161,7 +161,7 @@ async def until_cut(producer, topic):
                     return ended
 
 
-async def test_a_notification_by_somebody_else_is_a_message_and_what_is_none_is_counted(running_programs):
+async def test_a_foreign_notification_is_a_message_and_an_invalid_one_is_counted(running_programs):
     bench = running_programs.workbench(find_contender("postgres"))
     topic = bench.topic()
     async with bench.reader(topic) as (consumer, reader):
@@ -252,7 +252,7 @@ async def test_tls_from_the_first_byte(bench, authority, tmp_path):
         ("sslmode=full", "did you mean 'verify-full'"),
     ],
 )
-async def test_options_of_tls_that_cannot_be_are_refused(options, says):
+async def test_impossible_tls_options_are_refused(options, says):
     async def connect():
         adapter, endpoint = open_endpoint(f"postgresql://127.0.0.1:1/x?{options}")
         async with adapter.producer(endpoint):
@@ -262,5 +262,5 @@ async def test_options_of_tls_that_cannot_be_are_refused(options, says):
         await connect()
 
 
-def test_the_programs_lie_in_one_folder(programs):
+def test_the_programs_are_in_one_folder(programs):
     assert all((Path(programs) / name).is_file() for name in ("postgres", "initdb", "pgbench", "psql", "pg_isready"))

@@ -114,7 +114,7 @@ async def test_its_settings_are_as_asked_and_its_background_commits_notify(start
     assert load.returncode is not None
 
 
-def test_a_setting_is_checked_and_shown_beside_the_default_ones():
+def test_a_setting_is_checked_and_shown_next_to_the_default_ones():
     assert find_contender("postgres").settings == {"fsync": 1, "synchronous_commit": 1, "background_commits_hz": 0}
     assert find_contender("postgres-outbox?fsync=0").settings["fsync"] == 0
     with pytest.raises(UsageError, match="give 0 to 1"):
@@ -126,7 +126,7 @@ def test_a_setting_is_checked_and_shown_beside_the_default_ones():
 
 
 @pytest.mark.parametrize("version", ["15", "postgresql@17"])
-def test_the_newest_of_the_system_s_is_taken_where_there_is_no_wheel(version, tmp_path, monkeypatch):
+def test_the_newest_system_version_is_used_without_a_wheel(version, tmp_path, monkeypatch):
     for name in ("9.6", version):
         folder = tmp_path / name / "bin"
         folder.mkdir(parents=True)

@@ -45,7 +45,7 @@ def test_a_program_answers_when_it_is_started_and_is_gone_when_it_is_stopped(tmp
     assert "ready to accept connections" in (tmp_path / "valkey.log").read_text().lower()
 
 
-def test_killed_it_comes_back_on_its_port_with_its_data(tmp_path):
+def test_after_a_kill_it_comes_back_on_its_port_with_its_data(tmp_path):
     with PROGRAMS["valkey"].start(tmp_path, ["durable"]) as running:
         port = port_of(running, "redis")
         with socket.create_connection(("127.0.0.1", port), 10) as client:
@@ -71,7 +71,7 @@ def test_a_program_listens_on_the_loopback_address_only(tmp_path):
     assert set(listening) == {"127.0.0.1"}
 
 
-def test_a_program_that_ends_at_once_is_told_with_its_last_words(tmp_path):
+def test_a_program_that_ends_at_once_is_reported_with_its_last_words(tmp_path):
     running = Running(
         name="broker",
         listeners={},
@@ -84,7 +84,7 @@ def test_a_program_that_ends_at_once_is_told_with_its_last_words(tmp_path):
     assert not running.data.exists()
 
 
-def test_a_program_that_never_answers_is_told_in_bounded_time_and_gone(tmp_path):
+def test_a_program_that_never_answers_is_reported_in_bounded_time_and_stopped(tmp_path):
     running = Running(
         name="broker",
         listeners={},
@@ -149,14 +149,14 @@ def test_the_local_mosquitto_keeps_the_shared_tuning(tmp_path):
     assert not [line for line in stock if line.startswith(("set_tcp", "max_"))]
 
 
-def test_versions_are_numbers_where_programs_are_found():
+def test_versions_of_found_programs_are_numbers():
     for program in PROGRAMS.values():
         version = program.version()
         assert bool(version) == (program.find() is not None)
         assert not version or all(part.isdigit() for part in version.split("."))
 
 
-def test_configurations_name_no_place_on_this_machine():
+def test_configurations_contain_no_path_of_this_machine():
     root = Path(__file__).resolve().parents[2]
     for config in (root / "deploy").rglob("*.conf"):
         assert str(root) not in config.read_text()

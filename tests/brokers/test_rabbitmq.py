@@ -67,7 +67,7 @@ ok = rabbit_auth_backend_internal:set_topic_permissions(
 """
 
 
-async def test_by_mqtt_a_forbidden_topic_interrupts_at_most_once(running_programs: RunningPrograms):
+async def test_over_mqtt_a_forbidden_topic_interrupts_at_most_once(running_programs: RunningPrograms):
     """RabbitMQ closes the connection instead of refusing.
 
     If an unused topic was allowed, the first refusal shows this.
@@ -98,7 +98,7 @@ async def told(publish: Awaitable[None]) -> BrokerError | None:
     return None
 
 
-async def test_by_mqtt_a_forbidden_publish_stops_no_other(running_programs: RunningPrograms):
+async def test_over_mqtt_a_forbidden_publish_stops_no_other(running_programs: RunningPrograms):
     workbench = running_programs.workbench(find_contender("rabbitmq-mqtt"))
     assert workbench.running is not None
     evaluate(int(workbench.running.listeners["amqp"].rpartition(":")[2]), _RIGHTS.replace("denied", "publisher"))

@@ -158,7 +158,7 @@ ok = mnesia:dirty_delete(rabbit_queue, amqqueue:get_name(Q)),
     {client_properties, Told} <- rabbit_reader:info(P, [client_properties]),
     lists:member({<<"connection_name">>, longstr, <<"NAME">>}, Told)], ok.
 """
-"""The node that holds the queue is lost, by what the others keep of it: of its queues only the durable record."""
+"""The node that holds the queue is lost, as the others see it: they keep only the durable record of its queues."""
 
 
 async def test_a_queue_whose_node_is_down_is_left_behind(running_programs):
@@ -185,7 +185,7 @@ ACK = struct.pack(">HH", 60, 80)
 """The class and the method of basic.ack."""
 
 
-async def test_a_stream_acknowledges_fewer_than_a_bundle(running_programs):
+async def test_a_stream_also_acknowledges_less_than_a_bundle(running_programs):
     workbench = running_programs.workbench(find_contender("rabbitmq-stream"))
     topic, heard = workbench.topic(), bytearray()
     with workbench.proxy(tap=heard.extend) as (_, endpoint):

@@ -41,7 +41,7 @@ async def test_the_exchange_may_be_of_another_type(workbench, kind):
         assert (await refused(workbench, exchange=f"options.{kind}")).kind is CauseKind.CONFLICT
 
 
-async def test_to_a_topic_exchange_a_wildcard_is_no_topic(workbench):
+async def test_a_topic_exchange_refuses_wildcards_as_topics(workbench):
     endpoint = workbench.endpoint(exchange="options.topic", exchange_type="topic")
     async with workbench.reader(endpoint=endpoint) as (consumer, _):
         answer = await consumer.subscribe("a.*", "#", "a.b", "a*")
@@ -50,7 +50,7 @@ async def test_to_a_topic_exchange_a_wildcard_is_no_topic(workbench):
 
 
 @pytest.mark.parametrize("workbench", ["rabbitmq", "rabbitmq-stream"], indirect=True)
-async def test_passive_takes_what_is_there_and_creates_nothing(workbench):
+async def test_passive_uses_existing_objects_and_creates_nothing(workbench):
     name = "stream" if workbench.adapter.replay else "exchange"
     unknown = await refused(workbench, passive="true", **{name: "options.nothing"})
     assert unknown.kind is CauseKind.NOT_FOUND
@@ -95,7 +95,7 @@ async def test_queues_with_confirms_may_be_quorum_queues(running_programs):
     await workbench.adapter.clean_up(endpoint)
 
 
-async def test_a_stream_keeps_as_much_as_it_is_told(running_programs):
+async def test_a_stream_keeps_its_configured_length(running_programs):
     workbench = running_programs.workbench(find_contender("rabbitmq-stream"))
     await round_trip(workbench, stream="options.age", max_age="1h", bytes=2_000_000)
     for other in ({"max_age": "2h", "bytes": 2_000_000}, {"max_age": "1h", "bytes": 3_000_000}):
@@ -110,7 +110,7 @@ async def test_the_broker_is_asked_for_the_configured_heartbeat(workbench):
 
 
 @pytest.mark.parametrize(("option", "says"), [("heartbeet=3", "heartbeat"), ("queue_type=quorom", "quorum")])
-def test_what_is_unknown_is_refused_with_the_nearest_name(workbench, option, says):
+def test_an_unknown_option_is_refused_with_the_nearest_name(workbench, option, says):
     name, _, value = option.partition("=")
     with pytest.raises(UsageError, match=says):
         workbench.endpoint(**{name: value})

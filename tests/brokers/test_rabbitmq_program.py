@@ -24,14 +24,14 @@ def executable(tmp_path):
     ("enabled", "more"),
     [([], set()), (["rabbitmq_mqtt"], {"rabbitmq_mqtt-3.1"}), (["rabbitmq_management"], {"rabbitmq_management-3.1"})],
 )
-def test_what_is_enabled_and_no_other_plugin(executable, enabled, more, tmp_path):
+def test_only_enabled_plugins_are_linked(executable, enabled, more, tmp_path):
     code = tmp_path / "data" / "code"
     assert link_code(executable, enabled, code)
     assert {path.name for path in code.iterdir()} == CORE | more
     assert all((path / "ebin").is_dir() for path in code.iterdir())
 
 
-def test_another_packaging_is_left_alone(executable, tmp_path):
+def test_another_packaging_stays_unchanged(executable, tmp_path):
     code = tmp_path / "code"
     assert not link_code(executable, ["rabbitmq_prometheus"], code)
     assert not link_code(tmp_path / "elsewhere" / "sbin" / "rabbitmq-server", [], code)

@@ -86,7 +86,7 @@ async def test_from_the_third_topic_on_the_stream_is_not_read_again():
     await stream.feed.close()
 
 
-async def test_what_it_keeps_goes_when_the_stream_is_another_one():
+async def test_kept_entries_are_dropped_when_the_stream_is_replaced():
     stream = Stream()
     for name in NAMES[:3]:
         await stream.subscribe(name)

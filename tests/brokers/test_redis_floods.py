@@ -79,7 +79,7 @@ async def until(condition):
     [b"*3\r\n$7\r\nmessage\r\n$6\r\nevents\r\n$2147483647\r\n", b"+"],
     ids=["a message of 2 GB", "a line without an end"],
 )
-async def test_an_answer_without_end_costs_the_connection_and_no_memory(port, scheme, head):
+async def test_an_endless_answer_costs_the_connection_but_no_memory(port, scheme, head):
     async with relayed(scheme, port) as (relay, consumer, reader):
         await consumer.subscribe("events")
         before = len(relay._writers)

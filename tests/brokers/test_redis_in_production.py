@@ -62,7 +62,7 @@ async def publish_until_seen(producer, reader, topic, payload):
         ("ERR max number of clients reached", CauseKind.LIMIT),
     ],
 )
-def test_what_the_server_says_has_its_meaning(words, kind):
+def test_the_servers_answer_decides_about_retrying(words, kind):
     """The error as redis-py raises it: its parser removes the first word if it has a type for it."""
     from redis.asyncio.connection import Connection
 
@@ -71,7 +71,7 @@ def test_what_the_server_says_has_its_meaning(words, kind):
 
 
 @pytest.mark.parametrize("scheme", ["redis+sentinel", "redis+streams+sentinel"])
-async def test_sentinel_names_the_primary_before_and_after_it_died(scheme, tmp_path):
+async def test_sentinel_names_the_primary_before_and_after_its_death(scheme, tmp_path):
     with watched(tmp_path) as servers:
         async with both(servers.url.replace("redis+sentinel", scheme)) as (producer, consumer, reader):
             assert not await consumer.subscribe("events")
@@ -84,7 +84,7 @@ async def test_sentinel_names_the_primary_before_and_after_it_died(scheme, tmp_p
             assert reader.gaps
 
 
-async def test_a_name_that_no_sentinel_knows_is_said(tmp_path):
+async def test_a_name_that_no_sentinel_knows_is_reported(tmp_path):
     with watched(tmp_path) as servers:
         adapter, endpoint = open_endpoint(servers.url.replace("/mymaster", "/other"))
         with pytest.raises(BrokerError, match=r"knows no primary 'other'.*name one that exists"):
@@ -174,7 +174,7 @@ async def test_a_cluster_delivers_topics_of_all_slots_and_comes_back_after_a_nod
             assert reader.gaps or options
 
 
-async def test_what_comes_between_two_confirmations_is_kept(running_programs):
+async def test_messages_between_two_confirmations_are_kept(running_programs):
     """A new connection subscribes slot by slot, and the first topics are live before the last is confirmed."""
     endpoint = running_programs.workbench(find_contender("valkey")).endpoint()
     taken = []
@@ -196,7 +196,7 @@ def _subscribers(port):
     return {line.split()[0] for line in ask(port, "CLIENT", "LIST", "TYPE", "PUBSUB").splitlines()}
 
 
-async def test_the_topics_of_other_shards_go_on_while_one_is_lost(tmp_path):
+async def test_the_topics_of_other_shards_continue_while_one_is_lost(tmp_path):
     topics = [f"room-{number}" for number in range(24)]
     with cluster(tmp_path) as servers:
         # The URL has only the lost node; the others are known from the slot map.
@@ -281,7 +281,7 @@ async def test_a_unix_socket(scheme, tmp_path):
         child.kill()
 
 
-async def test_a_socket_that_is_not_there_is_told_by_its_path(tmp_path):
+async def test_a_missing_socket_is_reported_with_its_path(tmp_path):
     adapter, endpoint = open_endpoint(f"unix://{tmp_path}/none.sock")
     with pytest.raises(BrokerError, match=r"none\.sock.*; check the path of the socket"):
         async with adapter.producer(endpoint):
@@ -307,8 +307,8 @@ async def test_a_missing_password_is_found_when_dialling(tmp_path):
 
 
 @pytest.mark.parametrize("right", ["xread", "xadd", "xinfo"])
-async def test_a_right_that_is_missing_on_the_stream_is_told(right, running_programs):
-    """Whoever needs it learns it when it connects or publishes; a consumer that could read nothing is not connected."""
+async def test_a_missing_right_on_the_stream_is_reported(right, running_programs):
+    """A side notices this when it connects or publishes; a consumer that could read nothing is not connected."""
     workbench = running_programs.workbench(find_contender("valkey-streams"))
     plain = workbench.endpoint()
     ask(plain.port, "ACL", "SETUSER", f"no-{right}", "on", ">word", "~*", "+@all", f"-{right}")
@@ -326,7 +326,7 @@ async def test_a_right_that_is_missing_on_the_stream_is_told(right, running_prog
     assert raised.value.kind is CauseKind.PERMISSION
 
 
-async def test_a_key_of_another_type_is_told(running_programs):
+async def test_a_key_of_another_type_is_reported(running_programs):
     workbench = running_programs.workbench(find_contender("valkey-streams"))
     ask(workbench.endpoint().port, "SET", "a-string", "word")
     endpoint = workbench.endpoint(stream="a-string")
@@ -339,7 +339,7 @@ async def test_a_key_of_another_type_is_told(running_programs):
             await producer.publish("events", b"no")
 
 
-async def test_entries_that_are_none_of_ours_are_passed(running_programs):
+async def test_foreign_entries_are_skipped(running_programs):
     workbench = running_programs.workbench(find_contender("valkey-streams"))
     endpoint = workbench.endpoint(stream="poisoned")
     async with (

@@ -38,8 +38,8 @@ async def test_a_closed_connection_keeps_no_buffers_until_a_collection(tmp_path)
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_publish_into_a_connection_that_the_broker_has_just_closed_is_no_error_of_the_program(tmp_path):
-    """The generator publishes each event between two turns of the event loop: the loss of the connection is told later."""
+def test_a_publish_into_a_just_closed_connection_does_not_end_the_program(tmp_path):
+    """The generator publishes each event between two turns of the event loop: the loss of the connection is reported later."""
     uvloop.run(_flush_after_the_end(tmp_path), debug=False)
 
 
@@ -49,7 +49,7 @@ async def _flush_after_the_end(folder):
         feed = RedisFeed(connection := await open_connection(endpoint), lambda answer: None)
         ask_directly(endpoint.port, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await polled(lambda: feed.ended, "the end of the connection")
-        await asyncio.sleep(0)  # uvloop closes the transport after it has told the end
+        await asyncio.sleep(0)  # uvloop closes the transport after it has reported the end
         feed.write(b"PING\r\n")
         feed.flush()
         await close(connection)

@@ -80,7 +80,7 @@ def test_a_plug_in_cannot_take_a_built_in_scheme_whatever_its_name(plugins, sche
     assert f"scheme {scheme}:// is fanbench's own" in str(registry().broken)
 
 
-def test_two_plug_ins_with_one_scheme_are_named_and_neither_is_taken(plugins, monkeypatch):
+def test_two_plug_ins_with_one_scheme_are_named_and_neither_is_used(plugins, monkeypatch):
     plugins(mine=adapter())
     both = [EntryPoint("mine", f"strangers_module:{name}", GROUP) for name in ("mine", "other")]
     monkeypatch.setattr(module, "entry_points", lambda group: both)
@@ -149,7 +149,7 @@ def test_a_broken_plug_in_is_named_and_the_others_work(plugins, broken, reason):
     assert [one.name for one in found.adapters() if one.name == "mine"] == ["mine"]
 
 
-def test_a_plug_in_that_ends_the_program_does_not(plugins, tmp_path, monkeypatch):
+def test_a_plug_in_cannot_end_the_program(plugins, tmp_path, monkeypatch):
     plugins(mine=adapter())
     (tmp_path / "ends_at_import.py").write_text("raise SystemExit('I need Linux')\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -34,7 +34,7 @@ KNOWN = {
     "durable-streams": "",
     "pushpin": "",
 }
-"""What the ids of each service are to its dialect, besides fanbench's stamp."""
+"""How each dialect uses the ids of its service, in addition to fanbench's stamp."""
 TOLD_S = 60
 
 
@@ -58,7 +58,7 @@ class StreamHeard:
 
 @contextmanager
 def service(name, folder):
-    """A real service that runs, and its endpoint; skipped where it is not installed."""
+    """A real service that runs, and its endpoint; skipped if it is not installed."""
     program = SERVICES[name]
     if program.find() is None:
         pytest.skip(f"{name} is not installed here: {program.install_hint}")
@@ -108,7 +108,7 @@ def test_the_dialect_reads_what_the_service_sends_to_each_client(name, tmp_path)
         publish(endpoint, at, [b'{"text":"no stamp"}'])
         wait_until(lambda: all("no stamp" in str(client.events) for client in clients), "the last event", TOLD_S)
         heard = [list(client.events) for client in clients]
-    # What fanbench compares by: its stamp, and nothing else.
+    # A comparison uses only fanbench's stamp.
     for events in heard:
         by_stamp = [
             one.stamp for one in readings_of([e for e in events if "k3f9" in e.data], EventReader(endpoint.dialect))
@@ -117,7 +117,7 @@ def test_the_dialect_reads_what_the_service_sends_to_each_client(name, tmp_path)
         assert {stamp.topic for stamp in by_stamp} == {TOPIC}
         # JavaScript rounds whole numbers over 2^53; better-sse, which passes on the text, does not.
         assert all(abs(stamp.due_ns - now_ns) <= (256 if name == "durable-streams" else 0) for stamp in by_stamp)
-    # What the service itself says, which is all that there is where others publish.
+    # The service's own data, which is all that there is if others publish.
     last = [readings_of(events, reader)[-1] for events in heard]
     assert [one.stamp for one in last] == [None, None]
     assert [bool(one.key) for one in last] == [KNOWN[name] == "id"] * 2
@@ -127,7 +127,7 @@ def test_the_dialect_reads_what_the_service_sends_to_each_client(name, tmp_path)
         assert len(set(ids)) == len(ids)
 
 
-def test_what_a_hub_needs_and_does_not_find_is_named(tmp_path):
+def test_a_hubs_missing_requirements_are_named(tmp_path):
     assert PythonLibrary("starlette", "starlette.responses").version()
     for need in (
         PythonLibrary("no-such-package", "no_such_package.part"),

@@ -29,7 +29,7 @@ def built(name, folder, **chosen):
     """The configuration files for a cluster's local nodes, without starting them."""
     program = CLUSTERS[name]
     if name == "rabbitmq-cluster" and on_path("epmd") is None:
-        missing("epmd, which comes with RabbitMQ, is not installed; make brokers does it")
+        missing("epmd, which comes with RabbitMQ, is not installed; run `make brokers`")
     values = {setting.name: setting.default for setting in program.settings} | chosen
     program.build(Blueprint(name, Path("/bin/true"), folder, folder, ["jetstream"], values, Loopback()))
     return {path: path.read_text() for path in folder.rglob("*.conf")}
@@ -45,7 +45,7 @@ def settings_of(text):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_local_node_is_set_as_the_containers_are(name, tmp_path):
+def test_a_local_node_has_the_settings_of_the_containers(name, tmp_path):
     found = [settings_of(text) for text in built(name, tmp_path).values()]
     for file in FILES[name]:
         for setting, value in read_shared(file).items():
@@ -63,7 +63,7 @@ def test_the_containers_have_the_shared_files(name):
         assert all(file in mounted or str(Path(file).parent) in mounted for file in FILES[name])
 
 
-def test_what_a_person_chooses_wins(tmp_path):
+def test_the_users_choice_wins(tmp_path):
     found = built("valkey-sentinel", tmp_path, down_after_ms=5000, min_replicas_to_write=1).values()
     assert sum("sentinel down-after-milliseconds fanbench 5000\n" in text for text in found) == 3
     assert sum("min-replicas-to-write 1\n" in text for text in found) == 3

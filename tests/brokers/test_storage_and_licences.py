@@ -15,13 +15,13 @@ EVERY = [*all_contenders(), *cluster_contenders()]
 
 
 @pytest.mark.parametrize("contender", [c for c in EVERY if c.kept], ids=lambda c: c.name)
-def test_what_is_stored_is_in_the_docs_with_its_contender(contender: Contender) -> None:
+def test_the_docs_list_the_storage_of_each_contender(contender: Contender) -> None:
     rows = [line for line in PAGE.splitlines() if line.startswith("|") and f"`{contender.name}`" in line]
     assert any(f"| {contender.durability} |" in row for row in rows), contender.durability
 
 
 @pytest.mark.parametrize("contender", EVERY, ids=lambda c: c.name)
-def test_what_promises_at_least_once_keeps_something_and_what_does_not_keeps_nothing(contender: Contender) -> None:
+def test_only_at_least_once_contenders_keep_events(contender: Contender) -> None:
     assert bool(contender.kept) is (contender.delivery == "at-least-once")
 
 
@@ -53,7 +53,7 @@ def test_the_users_own_broker_has_no_statement() -> None:
         ("postgres", "15.6", "PostgreSQL", "postgres"),
     ],
 )
-def test_a_licence_is_that_of_the_version(program: str, version: str, said: str, row: str) -> None:
+def test_a_licence_depends_on_the_version(program: str, version: str, said: str, row: str) -> None:
     assert licence(program, version) == said
     assert f"| {row} | {said} |" in PAGE
 

@@ -86,7 +86,7 @@ async def test_a_certificate_of_the_given_authority_connects(name, tls_before, c
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-async def test_a_name_may_be_given_that_the_certificate_has(name, tls_before, ca_file):
+async def test_a_name_in_the_certificate_may_be_given(name, tls_before, ca_file):
     url = f"{SCHEMES[name]}://{tls_before(name, 'other.example')}?ca_file={ca_file}"
     await round_trip(f"{url}&server_name=other.example", find_contender(name).delivery)
 
@@ -130,13 +130,15 @@ async def test_a_certificate_for_another_host_is_refused(name, tls_before, ca_fi
 
 
 @pytest.mark.parametrize("name", ["valkey", "mosquitto-qos1", "rabbitmq-confirms"])
-async def test_a_certificate_out_of_date_is_refused(name, tls_before, ca_file):
+async def test_an_expired_certificate_is_refused(name, tls_before, ca_file):
     address = tls_before(name, "localhost", not_after=datetime(2020, 1, 1, tzinfo=UTC))
     await refused(f"{SCHEMES[name]}://{address}?ca_file={ca_file}", find_contender(name).delivery, "renew")
 
 
 @pytest.mark.parametrize("name", ["valkey", "mosquitto-qos1", "rabbitmq-confirms"])
-async def test_a_certificate_that_the_broker_does_not_trust_is_told_as_that(name, tls_before, ca_file, own_certificate):
+async def test_a_certificate_that_the_broker_does_not_trust_is_reported_as_such(
+    name, tls_before, ca_file, own_certificate
+):
     """The broker closes right behind its alert, which then may never be read: the next step is the same."""
     url = f"{SCHEMES[name]}://{tls_before(name, 'localhost', trustme.CA())}?ca_file={ca_file}{own_certificate}"
     adapter, endpoint = open_endpoint(url, find_contender(name).delivery)
@@ -148,7 +150,7 @@ async def test_a_certificate_that_the_broker_does_not_trust_is_told_as_that(name
 
 
 @pytest.mark.parametrize("scheme", [*SCHEMES.values(), "nats+tls", "nats+js+tls"])
-async def test_a_ca_file_that_is_none_is_named(scheme, tmp_path):
+async def test_a_ca_file_with_other_content_is_named(scheme, tmp_path):
     empty = tmp_path / "empty.pem"
     empty.touch()
     for path in (tmp_path / "none.pem", empty):

@@ -26,7 +26,7 @@ def image(engine: None) -> Iterator[str]:
 
 @pytest.fixture
 def demo(image: str, request: pytest.FixtureRequest) -> Iterator[Demo]:
-    """The demo, started as the parameter says: settings, profiles, `up` options.
+    """The demo, started with the settings of the parameter: variables, profiles, `up` options.
 
     After a plain `down` nothing may be left.
     """

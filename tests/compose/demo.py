@@ -19,7 +19,7 @@ PROJECT_LABEL = "com.docker.compose.project"
 
 
 def compose_command() -> list[str]:
-    """Compose v2 if it is installed, else docker-compose."""
+    """Compose v2 if it is installed, otherwise docker-compose."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
 

@@ -38,7 +38,7 @@ def first_server(demo: Demo) -> str:
 pytestmark = pytest.mark.timeout(600)  # the first test builds the image, which fetches every library
 
 
-def test_up_builds_the_image_where_there_is_none(image: str):
+def test_up_builds_a_missing_image(image: str):
     fresh = Demo(["load"], f"{image}-fresh")  # every service that uses it; the layers are those of `image`
     try:
         fresh.compose("up", "--no-start")

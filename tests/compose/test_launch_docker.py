@@ -119,7 +119,7 @@ def test_versions_are_those_of_the_program_and_its_image(engine):
     assert found[0].isdigit()
 
 
-def test_a_port_in_use_is_told_by_docker_and_nothing_is_left(engine, tmp_path, monkeypatch):
+def test_a_port_in_use_is_reported_by_docker_and_nothing_is_left(engine, tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setattr("brokers.programs.images.free_ports", lambda count: [taken.getsockname()[1]] * count)
         with pytest.raises(FanbenchError, match=r"valkey in Docker ended.*address already in use"):

@@ -44,7 +44,7 @@ class Site:
         for number in (0, 1):
             self.start(number)
         if self.proxy == "nginx":
-            nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
+            nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
             self._child = start_proxy(nginx, self.port, self.replica_ports, self._folder, self._children).child
         else:
             self._child = self._start_caddy(tries=3)
@@ -52,7 +52,7 @@ class Site:
 
     def _start_caddy(self, tries: int) -> Child:
         """If another connection takes the free port meanwhile, try another port."""
-        caddy = shutil.which("caddy") or missing("caddy is not installed; make brokers does it")
+        caddy = shutil.which("caddy") or missing("caddy is not installed; run `make brokers`")
         settings = {
             "LISTEN": f"http://:{self.port}",
             "REPLICAS": " ".join(f"127.0.0.1:{port}" for port in self.replica_ports),
@@ -106,7 +106,7 @@ class Site:
 
 
 def served_by(clients: list[SseClient]) -> list[str]:
-    """Each client's replica, or the status of an answer that is no replica's stream."""
+    """Each client's replica, or the status of an answer that is not a replica's stream."""
     found = []
     for client in clients:
         match = re.search(rb": fanbench (\S+)", client.body)
@@ -194,7 +194,7 @@ def test_a_browser_returns_after_a_time_without_replicas(site: Site, publisher: 
     assert len(retries) >= 5, "they do not come back all at once"
     assert min(retries) >= 1000
     plain = site.get("/sse", {"Accept": "*/*"})
-    assert plain.status_code in (502, 503), "whoever is no browser is told as it is"
+    assert plain.status_code in (502, 503), "a client that is not a browser gets the real status"
     assert "no replica answers" in plain.json()["error"]
 
 
@@ -249,7 +249,7 @@ def test_the_query_and_the_last_id_reach_the_replica(site: Site, publisher: Publ
 
 
 @pytest.mark.parametrize("path", ["/stats", "/metrics", "/openapi.json", "/stats/", "//stats", "/sse/browser"])
-def test_what_is_for_operators_is_not_published(site: Site, path: str) -> None:
+def test_operator_endpoints_are_not_published(site: Site, path: str) -> None:
     assert site.get(path).status_code == 404
 
 

@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 @pytest.fixture(autouse=True)
 def nginx(integration):
     """Its path."""
-    return find_nginx() or missing("nginx is not installed; make brokers does it")
+    return find_nginx() or missing("nginx is not installed; run `make brokers`")
 
 
 def start(port: int, log: Path) -> subprocess.Popen[bytes]:
@@ -35,7 +35,7 @@ def start(port: int, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["sh", "deploy/nginx/start.sh"], cwd=ROOT, env=env, stdout=output, stderr=output)
 
 
-def test_the_end_of_nginx_is_a_failure_for_the_restart_policy_to_mend(tmp_path):
+def test_nginx_ending_is_a_failure_for_the_restart_policy(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = start(taken.getsockname()[1], tmp_path / "log")
         assert process.wait(60) == 1
@@ -43,7 +43,7 @@ def test_the_end_of_nginx_is_a_failure_for_the_restart_policy_to_mend(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
-def test_a_requested_end_is_no_failure(tmp_path):
+def test_a_requested_end_is_not_a_failure(tmp_path):
     port = free_port()
     process = start(port, tmp_path / "log")
     try:

@@ -32,7 +32,7 @@ def test_its_duration_and_share_are_the_defaults_or_given():
     assert (said.lasting_s, said.share_of_clients) == (0, 0.5)
 
 
-def test_a_fault_of_nodes_takes_as_long_as_was_measured_unless_its_duration_is_given():
+def test_a_fault_of_nodes_has_its_measured_duration_unless_one_is_given():
     assert all(Fault(kind=kind).takes_s > WHAT[kind].for_s for kind in KINDS if WHAT[kind].of_links)
     assert Fault(kind="leader-kill").takes_s == WHAT["leader-kill"].usual_s
     assert Fault(kind="leader-kill", for_s=1).takes_s == 1 + TAIL_S

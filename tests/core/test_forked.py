@@ -111,7 +111,7 @@ def test_several_run_at_once_and_each_has_its_own_end(server, tmp_path):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, None], ids=["killed", "exits"])
 @pytest.mark.slow
-def test_no_orphan_when_the_parent_goes(how, folder):
+def test_no_orphan_when_the_parent_ends(how, folder):
     command = [sys.executable, "-c", textwrap.dedent(PARENT), str(folder)]
     parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
@@ -124,7 +124,7 @@ def test_no_orphan_when_the_parent_goes(how, folder):
     wait_until(lambda: all(gone(process.pid) for process in descendants), "the end of all", 30)
 
 
-def test_no_orphan_when_the_parent_goes_before_its_program_was_started(tmp_path):
+def test_no_orphan_when_the_parent_ends_before_its_program_started(tmp_path):
     (tmp_path / "program").mkdir()
     (tmp_path / "program" / "__main__.py").write_text(textwrap.dedent(PROGRAM))
     (tmp_path / "gate.py").write_text("open('gate').close()")
@@ -157,7 +157,7 @@ def test_none_outlives_the_fork_server_and_the_next_start_has_a_new_one(folder, 
     assert server.fork("program", tmp_path / "log", {"THEN": "0"}).wait(30) == 0
 
 
-def test_one_that_cannot_import_is_told_with_what_to_try(folder, tmp_path):
+def test_a_failed_import_is_reported_with_the_next_step(folder, tmp_path):
     told = r"ended with exit code 1: ModuleNotFoundError: .*'no_such_module'; see what `.*-m core.fork_server no_such_module`"
     with pytest.raises(FanbenchError, match=told):
         ForkServer("no_such_module").fork("program", tmp_path / "log", {"THEN": "0"})

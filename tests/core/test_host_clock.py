@@ -25,7 +25,7 @@ def test_a_clock_comes_back_as_it_was_written():
 
 
 @pytest.mark.parametrize("text", ["", ".", "abc", "abc.", "abc.xyz", ".12", "a." + "1" * 100])
-def test_what_is_no_clock_is_none(text):
+def test_an_invalid_clock_is_none(text):
     assert HostClock.parse(text) is None
 
 
@@ -33,7 +33,7 @@ offsets = st.integers(-(10**17), 10**17)
 
 
 @given(offsets, st.integers(0, 10**12))
-def test_a_mark_comes_back_and_holds_what_it_held(low_ns, width_ns):
+def test_a_mark_is_read_back_with_its_values(low_ns, width_ns):
     ahead = OffsetInterval(low_ns, low_ns + width_ns)
     text = ClockMark(CLOCK, short_name("replica-1"), ahead).encode()
     found = ClockMark.parse(mark_text(text + "xxxx"))
@@ -50,12 +50,12 @@ def test_a_mark_without_a_comparison_comes_back():
 
 
 @given(st.text(max_size=80))
-def test_other_fillings_have_no_mark(content):
+def test_other_padding_has_no_mark(content):
     assert ClockMark.parse(mark_text(content)) is None or content.startswith("c=")
     ClockMark.parse(mark_text("c=" + content))
 
 
-def test_a_mark_goes_through_a_replica_as_filling():
+def test_a_mark_passes_through_a_replica_as_padding():
     mark = ClockMark(CLOCK, "ab12", OffsetInterval(-5 * MS, 7 * MS)).encode()
     published = encode(Stamp("abc", 1, "events", "measure", 10, 11), mark + "xxx")
     received = read_received('{"server":"replica-1","received_ns":12,' + published.decode()[1:])

@@ -32,7 +32,7 @@ def test_a_path_is_taken_from_the_current_directory(here):
 
 
 @pytest.mark.parametrize(("path", "says"), [("none/x", "create it"), ("core", "the path of a file"), ("", "of a file")])
-def test_what_cannot_be_written_is_refused_at_once(path, says):
+def test_an_unwritable_path_is_refused_at_once(path, says):
     with pytest.raises(ValueError, match=says):
         file_to_write(path)
 

@@ -57,7 +57,7 @@ def gone(pid):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, None], ids=["killed", "exits"])
 @pytest.mark.slow
-def test_no_orphan_when_the_parent_goes(how, tmp_path):
+def test_no_orphan_when_the_parent_ends(how, tmp_path):
     parent, child, grandchild = start_parent(tmp_path / "log")
     parent.send_signal(how) if how else parent.stdin.close()
     parent.wait(30)
@@ -84,7 +84,7 @@ def test_stop_ends_the_whole_group_and_is_idempotent(tmp_path):
     wait_until(lambda: gone(grandchild), "the end of the grandchild")
 
 
-def test_a_child_that_ended_is_told_with_its_last_words(tmp_path):
+def test_a_child_that_ended_is_reported_with_its_last_words(tmp_path):
     child = spawn("broker", ["sh", "-c", "echo no port free; exit 3"], tmp_path / "log")
     assert child.wait(30)
     with pytest.raises(FanbenchError, match=r"broker ended with exit code 3.*no port free"):
@@ -102,7 +102,7 @@ def test_a_child_says_by_its_exit_code_whether_another_try_may_succeed(tmp_path,
     child.kill()
 
 
-def test_a_command_that_is_not_there(tmp_path):
+def test_a_missing_command_is_reported(tmp_path):
     with pytest.raises(FanbenchError, match="is it installed"):
         spawn("x", ["/nowhere/x"], tmp_path / "log")
 

@@ -102,7 +102,7 @@ EVENTS = st.lists(
 
 @given(EVENTS, st.data())
 @pytest.mark.slow
-def test_what_the_writer_writes_the_parser_reads(events, data):
+def test_the_parser_reads_what_the_writer_writes(events, data):
     wire = encode_comment("open", retry_ms=5)
     expected, last_id = [], ""
     for text, id_, event, retry_ms in events:
@@ -146,6 +146,6 @@ def test_the_fast_path_agrees_with_the_parser(lines, end, closed):
         assert (events, parser.idle, parser.last_event_id) == ([found], True, found.id)
 
 
-def test_what_replicas_write_takes_the_fast_path():
+def test_frames_of_replicas_take_the_fast_path():
     assert read_whole(encode_event("größe", id="s-1")) == SSEEvent("message", "größe", "s-1")
     assert read_whole(encode_event("x", id="s-1", event="gap")) is None

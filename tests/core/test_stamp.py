@@ -66,7 +66,7 @@ def changed(**fields):
         (changed(stream="x" * 33), "stream"),
     ],
 )
-def test_what_is_not_ours_is_named(payload, reason):
+def test_foreign_bytes_are_named(payload, reason):
     with pytest.raises(StampError, match=reason):
         decode(payload)
 
@@ -116,7 +116,7 @@ def test_a_compact_stamp_comes_back_with_microseconds(seq, phase, due_ns, late_n
     assert passed_on.received_ns >= passed_on.sent_ns >= passed_on.due_ns, "no hop becomes negative by being cut down"
 
 
-def test_a_compact_stamp_takes_little_beside_the_payload():
+def test_a_compact_stamp_adds_little_to_the_payload():
     late = Stamp(new_stream(), 9_999, "t", "measure", 1_800_000_000_000_000_000, 1_800_000_001_000_000_000)
     for payload in (b"", b"token"):
         published = encode_compact(late, payload)
@@ -137,7 +137,7 @@ def test_a_compact_stamp_takes_little_beside_the_payload():
         (b"k3f9-17m20000000000000.3e8 a", "JSON"),
     ],
 )
-def test_what_is_no_compact_stamp_is_named(payload, reason):
+def test_an_invalid_compact_stamp_is_named(payload, reason):
     with pytest.raises(StampError, match=reason):
         decode(payload, "t")
 
@@ -174,7 +174,7 @@ def test_the_pattern_and_the_parser_of_json_agree(topic, pad, phase, number, beh
 
 
 @given(names, pads, names)
-def test_what_a_replica_sends_on_is_read_as_json_is(topic, pad, server):
+def test_a_forwarded_event_is_read_like_json(topic, pad, server):
     stamp = Stamp("k3f9", 17, topic, "measure", 1, 2)
     fields = {"server": server, "received_ns": 3} | stamp._asdict() | {"pad": pad}
     received = read_received(orjson.dumps(fields).decode())

@@ -131,7 +131,7 @@ def test_a_stall_holds_everything_back_and_loses_nothing(echo):
         assert round_trip(connection, b"x")[:4] == b"held"
 
 
-def test_a_hold_ends_by_itself_after_its_time_and_loses_nothing(echo):
+def test_a_hold_ends_automatically_after_its_time_and_loses_nothing(echo):
     with TcpProxy(echo) as proxy, connect(proxy) as connection:
         started = time.monotonic()
         proxy.hold(0.3)
@@ -139,7 +139,7 @@ def test_a_hold_ends_by_itself_after_its_time_and_loses_nothing(echo):
         assert time.monotonic() - started >= 0.3
 
 
-def test_a_target_that_is_not_there_ends_the_link():
+def test_a_missing_target_ends_the_link():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"127.0.0.1:{taken.getsockname()[1]}"
     with TcpProxy(nobody) as proxy, connect(proxy) as connection, pytest.raises((ConnectionError, AssertionError)):

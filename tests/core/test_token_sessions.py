@@ -59,7 +59,7 @@ def test_every_session_lies_within_the_run_and_every_visit_within_its_session(ru
 
 @given(rules)
 @settings(deadline=None, max_examples=20)
-def test_visits_come_in_the_order_in_which_they_open_and_none_is_left_out(rules):
+def test_visits_are_ordered_by_opening_and_complete(rules):
     planned = list(visits(rules))
     assert [one.opens_ns for one in planned] == sorted(one.opens_ns for one in planned)
     assert sorted(one.number for one in planned) == list(range(len(planned)))
@@ -102,9 +102,9 @@ def test_payloads_differ_from_session_to_session_and_from_event_to_event():
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"lifetime_s": (9, 3)}, "the least, over 0, and the most"),
-        ({"lifetime_s": (0, 3)}, "the least, over 0"),
-        ({"payload_bytes": (-1, 3)}, "the least and the most"),
+        ({"lifetime_s": (9, 3)}, "the minimum, over 0, and the maximum"),
+        ({"lifetime_s": (0, 3)}, "the minimum, over 0"),
+        ({"payload_bytes": (-1, 3)}, "the minimum and the maximum"),
         ({"resume": 1.5}, "less than or equal to 1"),
         ({"arrivals_hz": 0}, "greater than 0"),
     ],

@@ -38,7 +38,7 @@ def test_expand_refuses(text):
         expand_topics(text)
 
 
-def test_pattern_names_as_many_topics_as_asked():
+def test_a_pattern_names_the_requested_number_of_topics():
     assert topic_pattern(1) == "events"
     assert len(expand_topics(topic_pattern(1000))) == 1000
 
@@ -58,7 +58,7 @@ def test_without_skew_the_topics_go_round():
 
 
 def test_as_many_topics_as_there_may_be_are_dealt_out_at_once():
-    """With a sum for each topic this took ten thousand million additions: no client ever connected."""
+    """With a sum for each topic this took ten billion additions, and no client ever connected."""
     names = expand_topics(f"user-{{0..{MAX_TOPICS - 1}}}")
     assert list(islice(topics_in_turn(names, 0.5), 3)) == ["user-0", "user-1", "user-2"]
     assert list(islice(topics_in_turn(names, 0), MAX_TOPICS)) == names

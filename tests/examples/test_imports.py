@@ -22,7 +22,7 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_an_example_imports_only_what_is_for_others(path: Path) -> None:
+def test_an_example_imports_only_public_modules(path: Path) -> None:
     ours = {name for name in imported(path) if name.partition(".")[0] in OURS}
     assert ours <= {"brokers.sdk", "brokers.sdk.testing", "fanbench_locust"}
 

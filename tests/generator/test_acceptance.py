@@ -1,4 +1,4 @@
-"""What the generator says at its end of events that a service did not accept."""
+"""What the generator reports at its end about events that a service did not accept."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_a_service_that_accepted_nothing_ends_the_generator_with_the_reason_and_
     assert step in str(told.value)
 
 
-def test_some_that_were_not_accepted_are_told_at_the_end(caplog):
+def test_refused_events_are_reported_at_the_end(caplog):
     require_accepted(HTTP, report(**{"status 429": 2, "connection lost before the answer": 1}))
     (told,) = caplog.messages
     assert told.startswith(
@@ -41,7 +41,7 @@ def test_some_that_were_not_accepted_are_told_at_the_end(caplog):
     )
 
 
-def test_nothing_is_said_of_events_that_were_accepted_or_of_a_broker(caplog):
+def test_nothing_is_reported_about_accepted_events_or_a_broker(caplog):
     require_accepted(HTTP, report())
     require_accepted(GeneratorSettings(), report(**{"connection lost": 4}))
     assert caplog.messages == []

@@ -29,7 +29,7 @@ def test_it_never_rings_early(new_loop, delay_ns):
 
 
 @pytest.mark.parametrize("new_loop", LOOPS)
-def test_what_is_set_last_counts_and_rings_once(new_loop):
+def test_only_the_last_setting_counts_and_it_rings_once(new_loop):
     async def rings():
         count = 0
         rang = asyncio.Event()
@@ -74,7 +74,7 @@ def test_it_can_be_set_from_its_own_ring(new_loop):
         runner.run(five_times())
 
 
-async def test_where_there_is_no_such_timer_the_loop_s_own_serves(monkeypatch):
+async def test_without_such_a_timer_the_loops_own_is_used(monkeypatch):
     rang = asyncio.Event()
     alarm = Alarm(rang.set)
     monkeypatch.setattr(alarm, "_libc", object())

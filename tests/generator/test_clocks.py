@@ -126,7 +126,7 @@ def test_without_replicas_the_mark_says_whose_clock_it_is() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://x", "x:8000", "http://", "http://x:port"])
-def test_what_is_no_replica_is_refused(url: str) -> None:
+def test_an_address_that_is_not_a_replica_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match=r"FANBENCH_REPLICAS: .*give http://HOST:PORT"):
         read_address(url)
 

@@ -151,13 +151,13 @@ async def test_an_absent_service_fails_at_once_and_is_retried_later():
         assert "Connect call failed" in str(told.value)
 
 
-async def test_what_is_no_http_is_named():
+async def test_an_answer_that_is_not_http_is_named():
     async with served(lambda *_: b"SSH-2.0-x\r\n\r\n") as service, lane_to(service) as send:
         with pytest.raises(PublishError, match="no HTTP answer"):
             await send("a")
 
 
-async def test_half_an_answer_on_one_connection_is_none_on_the_next():
+async def test_half_an_answer_does_not_carry_over_to_the_next_connection():
     def answer(number, connection):
         return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n" if connection == 1 else None
 
@@ -211,7 +211,7 @@ def test_bodies_carry_the_event_as_a_service_wants_it():
         ("POST ftp://h/p", "", "is not an http:// or https:// URL"),
         ("POST http://[::1/p", "", "Invalid IPv6 URL"),
         ("POST http://h/{tpic}", "", "{tpic} is not known"),
-        ("POST http://h/{user}", "", "{user} is not known to a publish"),
+        ("POST http://h/{user}", "", "{user} has no meaning when publishing"),
         ("POST http://h/p", "nothing", "it does not contain the event"),
     ],
 )

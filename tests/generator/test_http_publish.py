@@ -73,7 +73,7 @@ def hub(request, integration, tmp_path):
         yield Hub(request.param.name, f"http://{running.listeners['http']}")
 
 
-def test_every_event_comes_once_in_its_order_with_the_stamp_of_its_due_instant(hub, tmp_path):
+def test_every_event_arrives_once_in_order_with_its_due_instant(hub, tmp_path):
     readers = {topic: Reader(f"{hub.url}/sse?topic={topic}") for topic in ("a", "b")}
     env = {
         "FANBENCH_PUBLISH": f"POST {hub.url}/publish?topic={{topic}}",
@@ -91,7 +91,7 @@ def test_every_event_comes_once_in_its_order_with_the_stamp_of_its_due_instant(h
         assert {later - earlier for earlier, later in pairwise(due_ns)} <= {1_666_666, 1_666_667}
 
 
-def test_what_a_service_refuses_is_counted_by_its_reason(hub, tmp_path):
+def test_refused_events_are_counted_by_reason(hub, tmp_path):
     env = {
         "FANBENCH_PUBLISH": f"POST {hub.url}/nothing/{{topic}}",
         "FANBENCH_RATE_HZ": "50",
@@ -189,7 +189,7 @@ def test_a_service_with_its_own_authority_that_wants_a_certificate_is_published_
         hub.stop()
 
 
-def test_files_of_tls_are_refused_in_words_before_anything_is_published(tmp_path):
+def test_bad_tls_files_are_refused_before_anything_is_published(tmp_path):
     settings = GeneratorSettings(publish="POST http://127.0.0.1:1/x", sni="hub.test")
     with pytest.raises(UsageError, match="need an https:// address; give one with FANBENCH_PUBLISH, or leave them out"):
         _producer(settings)

@@ -40,7 +40,7 @@ def test_counts_and_rates_add_up_and_the_outage_is_the_longest():
     assert found.lateness_negative == 1
 
 
-def test_a_clock_is_told_as_exactly_as_a_share_knows_it_unless_they_contradict_each_other():
+def test_a_clock_has_the_narrowest_bound_of_the_shares_unless_they_contradict_each_other():
     near, far = ClockOffset(ahead_ms=1.0, bound_ms=0.1), ClockOffset(ahead_ms=500.0, bound_ms=0.1)
     wide = ClockOffset(ahead_ms=1.5, bound_ms=2.0)
     found = merge(
@@ -49,7 +49,7 @@ def test_a_clock_is_told_as_exactly_as_a_share_knows_it_unless_they_contradict_e
     assert found.clocks == {"one": near}
 
 
-def test_one_report_is_itself():
+def test_one_report_stays_the_same():
     assert merge({"a": share("a")}).measured() == {"a": 20}
 
 

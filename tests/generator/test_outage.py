@@ -45,7 +45,7 @@ async def test_it_lasts_from_the_start_of_the_first_failure_to_the_next_success(
     assert watched.longest_ms() == 4500.0
 
 
-async def test_a_publish_that_waits_is_one_too(clock):
+async def test_a_waiting_publish_counts_as_an_outage(clock):
     watched = WatchedPublish(publish(clock, 3.0))
     await watched("t", b"")
     assert watched.longest_ms() == 3000.0

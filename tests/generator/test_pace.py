@@ -10,7 +10,7 @@ from generator.pace import NEXT_TURN, Pace
 DEADLINE_S = 20
 
 
-async def test_no_step_begins_before_the_instant_that_the_one_before_it_gave():
+async def test_no_step_begins_before_its_instant():
     given, begun = [], []
 
     def steps():
@@ -25,7 +25,7 @@ async def test_no_step_begins_before_the_instant_that_the_one_before_it_gave():
     assert all(began >= gave for gave, began in zip(given, begun, strict=True))
 
 
-async def test_a_step_can_leave_everything_else_its_turn():
+async def test_a_step_can_yield_to_everything_else():
     seen = []
 
     def steps():

@@ -18,7 +18,7 @@ def test_exactly_as_long_as_asked(seq, extra):
     assert decode(payload) == stamp
 
 
-def test_a_payload_below_its_stamp_is_refused_with_the_least():
+def test_a_payload_below_its_stamp_is_refused_with_the_minimum():
     least = smallest_bytes(["a", "größe"])
     require_size(least, ["a", "größe"])
     with pytest.raises(UsageError, match=f"payload_bytes = {least - 1}: .*give {least} or more"):

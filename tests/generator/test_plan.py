@@ -41,7 +41,7 @@ def test_the_events_of_sessions_are_due_in_order_each_once_and_with_their_bytes(
     assert not by_topic
 
 
-def test_topics_come_in_turn():
+def test_topics_take_turns():
     plan = plan_topics(Schedule("constant", 10), in_order(["a", "b", "c"], "turn", 1, 1), 0.2, 0.5)
     assert [event.topic for event in plan] == ["a", "b", "c", "a", "b", "c", "a"]
 

@@ -117,7 +117,7 @@ def test_reports_are_merged_from_the_command_line(tmp_path):
     assert "none.json: no such file" in done.stderr
 
 
-def test_an_instant_that_is_over_is_refused():
+def test_an_instant_in_the_past_is_refused():
     settings = GeneratorSettings(starts_at="2020-01-01T00:00:00Z", share="1/2")
     with pytest.raises(UsageError, match=r"FANBENCH_STARTS_AT=2020.* give all shares a later instant"):
         first_instant_ns(settings, Orders(lambda: None))

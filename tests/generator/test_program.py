@@ -27,7 +27,7 @@ from tests.elsewhere import put_decoys
         ("FANBENCH_PROCESSES", "2", 2, ["share 2/2", "no topic is left", "there are 1", "at most"]),
     ],
 )
-def test_what_cannot_work_is_one_line_and_an_exit_code(name, value, code, words, tmp_path):
+def test_an_impossible_start_gives_one_line_and_an_exit_code(name, value, code, words, tmp_path):
     command = [*OWN_PYTHON, "-m", "generator"]
     env = os.environ | {name: value}
     done = subprocess.run(command, env=env, cwd=put_decoys(tmp_path), capture_output=True, text=True, timeout=60)

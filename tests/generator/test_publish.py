@@ -37,7 +37,7 @@ class Recorder:
 
 
 class Beginner(Recorder):
-    """The same without a task for each publish; nothing arrives before it is sent."""
+    """A Recorder that begins publishes without a task for each; nothing arrives before it is sent."""
 
     def __init__(self, stalled=False, fail=False):
         super().__init__(stalled, fail)
@@ -269,7 +269,7 @@ class Flaky(Recorder):
 
 
 class FlakyBeginner(Flaky):
-    """The same without a task for each."""
+    """A Flaky producer that begins publishes without a task for each."""
 
     def begin(self, topic, payload, done):
         if self.broken:
@@ -307,7 +307,7 @@ async def test_at_least_once_gives_up_at_the_end_and_says_how_many():
     assert publisher.report().failed == 80
 
 
-async def test_what_was_given_up_is_not_counted_again_when_its_link_is_lost():
+async def test_a_given_up_publish_is_not_counted_again_when_its_link_is_lost():
     broker = Beginner(stalled=True)
     publisher = EventPublisher(broker, settings(), "at-least-once")
     await publisher.run()
@@ -320,7 +320,7 @@ async def test_what_was_given_up_is_not_counted_again_when_its_link_is_lost():
 
 
 @pytest.mark.parametrize("step_ns", [10_000_000, -10_000_000])
-async def test_a_wall_clock_that_is_set_is_told(step_ns, monkeypatch):
+async def test_a_wall_clock_that_is_set_is_reported(step_ns, monkeypatch):
     real_ns, recorder = time.time_ns, Recorder()
     publisher = EventPublisher(recorder, settings(warmup_s=0))
     run = asyncio.create_task(publisher.run())

@@ -40,7 +40,7 @@ def test_constant_does_not_drift(rate_hz):
 
 
 @pytest.mark.parametrize("kind", ["constant", "poisson", "burst"])
-def test_the_rate_is_what_was_asked(kind):
+def test_the_rate_is_the_requested_one(kind):
     count = sum(1 for _ in Schedule(kind, 1000, 10).until_ns(20 * NS_PER_S))
     assert count == pytest.approx(20_000, rel=0.03)
 

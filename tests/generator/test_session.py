@@ -17,7 +17,7 @@ from generator.settings import GeneratorSettings
     ("header", "words"),
     [
         ("Bearer s3cret", "line 1: give 'Name: value'"),
-        ("X-User: {user}", "headers: X-User: {user} is not known to a publish"),
+        ("X-User: {user}", "headers: X-User: {user} has no meaning when publishing"),
         ("X-A: b\n\nHost: s3cret", "line 2: Host follows from the rest of the request"),
     ],
 )

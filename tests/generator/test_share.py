@@ -80,7 +80,7 @@ def test_a_share_is_read_as_it_is_written(of, data):
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "2", "/", "a/b", "1/2/3", "-1/3", "1/2000", "１/２０００"])
-def test_what_is_no_share_is_refused(text):
+def test_an_invalid_share_is_refused(text):
     with pytest.raises(ValueError, match="give for instance 2/3"):
         parse_share(text)
 

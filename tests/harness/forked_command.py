@@ -1,7 +1,7 @@
 """Runs `fanbench` to its end as a fork of a process that has its libraries imported.
 
-For commands that refuse or read: their start takes most of a second of a core, and there are a hundred in the tests.
-What starts programs, is interrupted or is installed elsewhere is started by its command line (tests/harness/command.py).
+For commands that refuse or read: their start takes most of a CPU second, and there are a hundred in the tests.
+Commands that start programs, are interrupted or are installed elsewhere start from a command line (tests/harness/command.py).
 """
 
 import multiprocessing
@@ -29,7 +29,7 @@ _FORKS.set_forkserver_preload(
 
 
 class Done(NamedTuple):
-    """A command that has ended, in the words of `subprocess.CompletedProcess`."""
+    """A command that has ended, with the names of `subprocess.CompletedProcess`."""
 
     returncode: int
     stdout: str
@@ -38,7 +38,7 @@ class Done(NamedTuple):
 
 
 def forked_fanbench(*words: object, timeout_s: float = 100, cwd: Path | None = None, memory_bytes: int = 0) -> Done:
-    """Run it with at most so much memory, if that is not 0; without `cwd` in a new directory of decoys.
+    """Run it with this memory limit, unless it is 0; without `cwd` in a new directory of decoys.
 
     Raises:
         subprocess.TimeoutExpired: it has not ended within `timeout_s` seconds, and was killed.

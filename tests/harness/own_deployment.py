@@ -102,7 +102,7 @@ class OwnDeployment:
 
     def start_proxy(self) -> None:
         """Start nginx in front of both; return once a replica answers."""
-        nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
+        nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
         start_proxy(nginx, self.proxy_port, self.ports, self.folder, self._children)
 
     def worker(self) -> psutil.Process:

@@ -14,10 +14,10 @@ from tests.waiting import wait_until
 
 MB_PER_MIN = 12.0
 """Growth below this is noise: the slope is over 55 s, in which a reconnect storm may raise a part's high-water mark by a few
-MB once (5.3 and 7.7 were seen of Locust). The leak of one event's frame a delivery would be 48."""
+MB once (5.3 and 7.7 were seen for Locust). A leak of one event's frame per delivery would be 48."""
 
 GROWTH = 1.02
-"""Of the replicas over the last third, its second half over its first."""
+"""The largest ratio of the replicas' memory in the second half of the last third to that in the first half."""
 
 
 @pytest.mark.soak

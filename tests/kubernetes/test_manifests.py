@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
 VERSIONS = ("1.30", "1.34")
-"""The oldest that is supported anywhere and a recent one: every object must be valid in both."""
+"""The oldest version that is supported anywhere, and a recent one: every object must be valid in both."""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_replicas_and_generator_of_an_overlay_have_its_broker(built, overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_pod_may_do_no_more_than_it_must(built, overlay):
+def test_a_pod_has_only_the_rights_that_it_needs(built, overlay):
     for name, pod in pods(built[overlay]).items():
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True, name
         assert pod["spec"].get("automountServiceAccountToken", True) is (name == "compare"), name
@@ -133,7 +133,7 @@ def test_every_setting_that_is_given_exists(built):
         assert given <= known
 
 
-def test_the_job_names_replicas_workers_and_brokers_that_there_are(built):
+def test_the_job_names_existing_replicas_workers_and_brokers(built):
     objects = built["compare"]
     job = containers(objects)["compare"]
     words = job["args"][0]

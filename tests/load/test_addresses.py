@@ -46,7 +46,7 @@ def one_port_of_two_families(listening):
 
 
 @pytest.mark.parametrize("listening", FAMILIES)
-def test_the_family_that_answers_is_taken(listening, monkeypatch):
+def test_the_family_that_answers_is_used(listening, monkeypatch):
     listener, silent = one_port_of_two_families(listening)
     monkeypatch.setattr(addresses.socket, "getaddrinfo", both_families)
     with listener, silent:

@@ -31,7 +31,7 @@ def head(status=200, **headers):
         (head(308, location="//y/d"), Redirect("https://y/d", True)),
     ],
 )
-def test_what_an_answer_means(answer, outcome):
+def test_the_meaning_of_each_answer(answer, outcome):
     assert judge(answer, URL, 0.0) == outcome
 
 
@@ -51,13 +51,13 @@ def test_what_an_answer_means(answer, outcome):
         (head(599), "status 599: see the service's log$", None),
     ],
 )
-def test_a_refusal_is_told_with_what_to_do(answer, says, wait_s):
+def test_a_refusal_is_reported_with_the_next_step(answer, says, wait_s):
     with pytest.raises(RefusalError, match=says) as caught:
         judge(answer, URL, 0.0)
     assert caught.value.wait_s == wait_s
 
 
-def test_where_a_redirect_leads_is_shown_without_its_secrets():
+def test_a_redirects_target_is_shown_without_its_secrets():
     assert shown("https://me:s3cret@h:1/a/b?token=s3cret#c") == "https://h:1/a/b"
 
 

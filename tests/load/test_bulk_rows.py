@@ -18,12 +18,12 @@ def test_every_latency_is_counted_at_its_own_value(longest_ms):
     )
 
 
-def test_nothing_is_counted_of_nothing_and_what_is_beyond_an_hour_as_an_hour():
+def test_nothing_counts_as_zero_and_over_an_hour_counts_as_an_hour():
     assert count_ms(np.empty(0, np.int64)) == []
     assert count_ms(np.array([-1, 10**16], np.int64)) == [(0.0, 1), (3_600_000.0, 1)]
 
 
-def test_a_minute_is_told_from_an_hour():
+def test_a_minute_is_distinguished_from_an_hour():
     assert [bucket_ms(value) for value in (0.04, 9.94, 99.4, 994, 60_400, 3_599_600)] == [
         0.0,
         9.9,

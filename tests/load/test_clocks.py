@@ -168,7 +168,7 @@ def test_a_generator_whose_clock_was_set_is_a_problem(now_ns):
 @pytest.mark.parametrize(
     ("lowest_ms", "bound_ms", "refused"), [(-0.3, 0.4, False), (-0.5, 0.4, True), (-0.001, 0.0, True)]
 )
-def test_a_negative_duration_counts_where_it_is_beyond_the_bound(lowest_ms, bound_ms, refused):
+def test_a_negative_duration_counts_if_it_is_beyond_the_bound(lowest_ms, bound_ms, refused):
     tally = ClockTally()
     tally.note_bound("fanout", int(bound_ms * MS))
     tally.note_lowest("fanout", int(lowest_ms * MS))

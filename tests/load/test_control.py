@@ -27,7 +27,7 @@ def test_an_order_without_a_time_was_given_when_its_line_was_written(tmp_path):
     assert order.at_ns == path.stat().st_mtime_ns
 
 
-def test_what_is_no_order_is_logged_and_passed_by(tmp_path, caplog):
+def test_an_invalid_order_is_logged_and_skipped(tmp_path, caplog):
     path = tmp_path / "orders"
     path.touch()
     control = Control(path)

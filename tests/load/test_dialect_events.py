@@ -72,7 +72,7 @@ class Clients:
 
 
 @pytest.mark.parametrize("dialect", [{"seq": "data.n"}, {"id": "id"}, {"id": "urn:{seq}"}, {"id": "data.n"}], ids=str)
-def test_what_one_lacks_has_twice_or_in_another_order_is_found(dialect):
+def test_missing_duplicate_and_reordered_events_are_found(dialect):
     clients = Clients(**dialect)
     whole = [event(number) for number in range(10)]
     clients.get("whole", *whole)
@@ -126,7 +126,7 @@ def test_a_stamp_of_ours_gives_everything_but_the_hops_of_a_replica():
     assert set(result.histograms.by_span()) == {"latency", "schedule"}
 
 
-def test_where_only_some_events_have_a_stamp_no_latency_is_shown():
+def test_if_only_some_events_have_a_stamp_no_latency_is_shown():
     clients = Clients()
     clients.get("a", encode_event(encode_stamp(Stamp("k3f9", 1, "events", "measure", 10**9, 10**9)).decode()), event(1))
     result = clients.result()
@@ -135,7 +135,7 @@ def test_where_only_some_events_have_a_stamp_no_latency_is_shown():
     assert "of all deliveries 1 fanbench's stamp" in summary_text(result)
 
 
-def test_a_threshold_on_what_is_not_known_is_a_breach():
+def test_a_threshold_on_an_unknown_figure_is_a_breach():
     clients = Clients(seq="data.n")
     clients.get("a", event(0), event(1))
     result = clients.result()
@@ -144,7 +144,7 @@ def test_a_threshold_on_what_is_not_known_is_a_breach():
     assert parse_thresholds(["lost>0"])[0].breach(result) == ""
 
 
-def test_events_that_are_otherwise_are_counted_apart_and_named():
+def test_mismatched_events_are_counted_separately_and_named():
     clients = Clients(seq="data.m", ignore=("ping",), end="[DONE]")
     assert clients.feed.parse(encode_event("x", event="ping")).items == ()
     assert clients.feed.parse(encode_event("[DONE]")).items == (StreamEnd(),)
@@ -154,7 +154,7 @@ def test_events_that_are_otherwise_are_counted_apart_and_named():
     (problem,) = clients.result().problems
     assert (
         problem
-        == "no event is as the dialect says: 1 x data.m is missing, 1 x the data is not JSON; give another --dialect, or mend its file"
+        == "no event matches the dialect: 1 x data.m is missing, 1 x the data is not JSON; give another --dialect, or correct its file"
     )
 
 
@@ -166,13 +166,13 @@ def test_events_that_are_otherwise_are_counted_apart_and_named():
         ({"items": "data.all"}, "an empty list at `items`"),
     ],
 )
-def test_a_dialect_that_takes_nothing_for_a_delivery_is_told(dialect, says):
+def test_a_dialect_without_deliveries_is_reported(dialect, says):
     clients = Clients(**dialect)
     clients.get("a", event(1, all=[]), event(2, all=[]))
     result = clients.result()
     assert result.deliveries == 0
     assert result.problems == (
-        f"events came, and the dialect takes none of them for a delivery: {says}; give another --dialect, or mend its file",
+        f"events came, but the dialect counts none of them as a delivery: {says}; give another --dialect, or correct its file",
     )
 
 
@@ -185,7 +185,7 @@ def test_ids_that_were_too_many_are_a_problem_that_says_what_to_do(monkeypatch):
     clients = Clients(id="id")
     clients.get("a", *few, *[event(number) for number in range(10, 15)])
     (problem,) = clients.result().problems
-    assert "ids without numbers, and 5 of them were too many" in problem
+    assert "ids without numbers, and 5 of them were forgotten" in problem
     assert "give the dialect a seq, or end the test earlier (-t)" in problem
 
 
@@ -202,7 +202,7 @@ def test_times_that_cannot_be_right_are_a_problem_and_no_latency(unit, times, sa
     result = clients.result()
     (problem,) = result.problems
     assert problem.startswith(says)
-    assert "do sent and unit in the dialect fit" in problem
+    assert "are sent, unit and time zone right in the dialect" in problem
     written = json.loads(encode(result))
     assert not set(written) & {"latency_ms", "histograms", "negative", "negatives"}
     assert "latency " not in summary_text(result)
@@ -216,7 +216,7 @@ def test_equal_events_without_identity_are_each_counted():
     assert (clients.result().deliveries, clients.recorder.told) == (4, {Times.NONE: 4})
 
 
-def test_connections_with_numbers_of_their_own_are_series_of_their_own():
+def test_connections_with_separate_numbers_are_separate_series():
     registry = SeriesRegistry()
     events = DialectEvents(registry, Dialect(seq="data.n", shared=False))
     one, other = (Feed(events, PLAIN, Source("", "events", name), remember=False) for name in ("1.1", "1.2"))
@@ -244,7 +244,7 @@ def test_gaps_silences_and_answers():
     assert len(times.gap_ns) == 0
 
 
-def test_of_a_service_that_refused_every_client_the_summary_has_the_reason_once_and_no_figures():
+def test_a_service_that_refuses_every_client_gives_one_reason_and_no_figures():
     refused = Counter({"status 401 Unauthorized: give credentials: --token": 4})
     totals = WorkerResult(endpoint=True, refused=refused)
     totals.tally.users = 2
@@ -259,7 +259,7 @@ def test_of_a_service_that_refused_every_client_the_summary_has_the_reason_once_
     assert build_result(totals, 2, []).problems[0].endswith("4 x Connection refused; is a service running there?")
 
 
-def test_of_a_test_that_did_not_begin_only_the_reason_is_shown():
+def test_only_the_reason_is_shown_for_a_test_that_did_not_begin():
     result = build_result(WorkerResult(), 2, ["--tokens '/none': No such file"])
     assert result.problems == ("--tokens '/none': No such file",)
     assert summary_text(result).split("\n") == ["", "! --tokens '/none': No such file", ""]

@@ -146,7 +146,7 @@ class OtherReader(threading.Thread):
 @contextlib.contextmanager
 def starlette_behind_nginx(folder: Path, clients: int, events: int):
     """The port of nginx, which requires a client certificate."""
-    nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
+    nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
     port, app_port = free_ports(2)
     ca = trustme.CA()
     ca.cert_pem.write_to_path(folder / "ca.pem")

@@ -31,7 +31,7 @@ HERE = [parse_origin("http://127.0.0.1:1")]
         ({"path": "/x", "sni": "a"}, "need an https:// address; give one with --host or --replicas, or leave them out"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_asked_for_is_refused_in_words(options, says):
+def test_an_impossible_request_is_refused_with_the_reason(options, says):
     with pytest.raises(UsageError, match=says) as refused:
         endpoint_of(LoadSettings(**options), HERE, several=False)
     assert not {"abc", "Basic"} & set(str(refused.value).split())
@@ -53,7 +53,7 @@ def test_a_file_of_tokens_may_begin_with_a_mark_and_end_its_lines_as_windows_doe
     assert read_tokens(tokens) == ["one", "two"]
 
 
-def test_files_that_cannot_be_read_are_told_when_access_is_opened(tmp_path):
+def test_unreadable_files_are_reported_when_access_is_opened(tmp_path):
     with pytest.raises(
         UsageError, match=r"--tokens '.*/none': No such file or directory; give a file with one token per line"
     ):

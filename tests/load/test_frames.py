@@ -35,7 +35,7 @@ def test_the_same_bytes_are_one_event():
     assert list(event.arrivals) == [99]
 
 
-def test_chunks_are_known_again_in_other_company():
+def test_cached_chunks_are_recognized_next_to_others():
     registry = SeriesRegistry()
     feed = Feed(registry, CHUNKED)
     one = feed.parse(chunk(frame(1))).items[0]
@@ -115,7 +115,7 @@ EVENT = json.loads(frame(1).decode().split("data: ")[1])
         ("[]", "gap", "malformed gap"),
     ],
 )
-def test_what_is_not_ours_is_named(data, event, reason):
+def test_foreign_bytes_are_named(data, event, reason):
     (item,) = Feed(SeriesRegistry(), PLAIN).parse(encode_event(data, event=event)).items
     assert isinstance(item, Foreign)
     assert reason in item.reason

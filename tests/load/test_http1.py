@@ -56,7 +56,7 @@ def test_whole_chunks_stay_whole():
 
 
 @pytest.mark.parametrize("wire", [b"xyz\r\n", b"-3\r\nabc\r\n", b"3\r\nabcde", b"3\r\nabc\rX", b"\r\n", b"1" * 70_000])
-def test_what_is_not_chunked_is_refused(wire):
+def test_a_body_that_is_not_chunked_is_refused(wire):
     whole, by_bytes = ChunkedBody(), ChunkedBody()
     with pytest.raises(Http1Error):
         whole.feed(wire)
@@ -81,7 +81,7 @@ def test_head_and_what_follows_it():
         (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\n", "gzip"),
     ],
 )
-def test_answers_that_are_no_stream_are_named(wire, says):
+def test_answers_without_a_stream_are_named(wire, says):
     with pytest.raises(Http1Error, match=says):
         split_head(wire)[0].require_stream()
 
@@ -130,7 +130,7 @@ def test_bad_replica_urls_are_refused(url):
     st.binary(max_size=6)
     | st.sampled_from([b"", b"0\r\n\r\n", b"3\r\nab", b"+3\r\nabc\r\n", b"3;x=1\r\nabc\r\n", b"0003\r\nabc\r\n"]),
 )
-def test_a_chunk_that_is_alone_is_what_the_body_makes_of_it(contents, behind):
+def test_a_single_chunk_parses_as_in_a_body(contents, behind):
     data = b"".join(b"%x\r\n%b\r\n" % (len(content), content) for content in contents) + behind
     sole = sole_chunk(data)
     if len(contents) == 1 and not behind:

@@ -1,4 +1,4 @@
-"""Ids get numbers in the order of their first arrival, and only so many are remembered."""
+"""Ids get numbers in the order of their first arrival, and only a limited number is remembered."""
 
 import random
 
@@ -26,4 +26,4 @@ def test_the_newest_are_remembered_and_the_forgotten_are_counted():
         lag = random.Random(number).randrange(10)
         assert numbers.number("", f"id {max(0, number - lag)}") == max(0, number - lag)
     assert 1_000 - 2 * 10 <= numbers.forgotten <= 1_000 - 10
-    assert numbers.number("", "id 3") == 1_000  # it is one more event by now
+    assert numbers.number("", "id 3") == 1_000  # by now it counts as another event

@@ -91,7 +91,7 @@ def talk(server, link, line=b"GET\n"):
 
 
 @pytest.mark.parametrize("protocols", [["http/1.1"], ["h2", "http/1.1"]], ids=str)
-def test_what_is_sent_arrives_both_ways(files, protocols):
+def test_bytes_arrive_in_both_directions(files, protocols):
     server = Server(server_context(files, client_certificates=True), protocols)
     settings = TlsSettings(ca_file=str(files / "ca.pem"), cert_file=str(files / "client.pem"))
     assert talk(server, TlsLink(server.ours, tls_context(settings), "shop.test")) == REPLY
@@ -110,14 +110,14 @@ def test_a_plain_socket_is_read_the_same_way(files):
         ("ca.pem", "localhost", "TLS: the server's certificate is refused: Hostname mismatch"),
     ],
 )
-def test_a_certificate_that_does_not_fit_is_told(files, ca, name, says):
+def test_a_certificate_for_another_name_is_reported(files, ca, name, says):
     server = Server(server_context(files))
     with pytest.raises(OSError) as caught:  # noqa: PT011 - its words are those of why_lost
         talk(server, TlsLink(server.ours, tls_context(TlsSettings(ca_file=str(files / ca))), name))
     assert re.search(says, why_lost(caught.value))
 
 
-def test_a_server_without_tls_is_told(files):
+def test_a_server_without_tls_is_reported(files):
     server = Server(None)
     link = TlsLink(server.ours, tls_context(TlsSettings(ca_file=str(files / "ca.pem"))), "shop.test")
     with pytest.raises(OSError) as caught:  # noqa: PT011
@@ -125,7 +125,7 @@ def test_a_server_without_tls_is_told(files):
     assert "use http://" in why_lost(caught.value)
 
 
-def test_a_client_certificate_that_is_wanted_is_named(files):
+def test_a_missing_client_certificate_is_named(files):
     server = Server(server_context(files, client_certificates=True))
     with pytest.raises(OSError) as caught:  # noqa: PT011
         talk(server, TlsLink(server.ours, tls_context(TlsSettings(ca_file=str(files / "ca.pem"))), "shop.test"))

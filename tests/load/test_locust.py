@@ -65,7 +65,7 @@ def test_bad_options_end_with_one_line_and_code_2():
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_without_a_replica_ends_by_itself_and_says_so(tmp_path):
+def test_a_run_without_a_replica_ends_automatically_and_says_so(tmp_path):
     out = tmp_path / "out.json"
     done = locust(
         "-u", "3", "-r", "3", "-t", "1s", FANBENCH_LOAD_REPLICAS="http://127.0.0.1:1", FANBENCH_LOAD_OUT=str(out)

@@ -67,7 +67,7 @@ def test_files_of_locust_keep_connect_and_delivery_apart_to_a_tenth_of_a_millise
     assert int(stats["connect"]["Failure Count"]) == 0
 
 
-def test_who_listens_to_requests_hears_of_connects_and_deliveries_and_nothing_counts_twice(started, tmp_path):
+def test_request_listeners_get_connects_and_deliveries_without_double_counting(started, tmp_path):
     told, locustfile = tmp_path / "told.json", tmp_path / "listener.py"
     locustfile.write_text(LISTENER.replace("TOLD", repr(str(told))))
     run = started.locust(
@@ -96,7 +96,7 @@ def test_a_failure_to_connect_is_counted_once(tmp_path):
         )
 
 
-def test_deliveries_without_a_time_are_counted_by_the_times_between_them(tmp_path):
+def test_deliveries_without_a_time_are_entered_by_their_gaps(tmp_path):
     with Service() as service, swarm(tmp_path, f"http://127.0.0.1:{service.port}") as started:
         run = started.locust("-u", "1", "-r", "1", "--path", "/events/{topic}", "--csv", tmp_path / "stats")
         started.wait_status("deliveries", EVENTS)

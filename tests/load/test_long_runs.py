@@ -19,7 +19,7 @@ from load.worker_result import WorkerResult
 def text_of_an_hour(seed):
     rng = np.random.default_rng(seed)
     worker = WorkerResult()
-    for second in range(3600):  # some 1,400 buckets of latency each, no two processes the same
+    for second in range(3600):  # about 1,400 buckets of latency each, no two processes the same
         histogram = Histogram()
         histogram.record_ns(rng.lognormal(15, 1.5, 2000).astype(np.int64))
         worker.seconds.add(second, histogram)

@@ -1,4 +1,4 @@
-"""Reasons that a server words: as many as there are events would fill memory and summary."""
+"""Reasons whose words a server chooses: a different one for each event would fill the memory and the summary."""
 
 from collections import Counter
 

@@ -34,7 +34,7 @@ def started(tmp_path, replica):
         yield one
 
 
-def test_a_shape_is_held_against_its_last_step(started, tmp_path):
+def test_a_shape_is_compared_with_its_last_step(started, tmp_path):
     locustfile = tmp_path / "shape.py"
     locustfile.write_text(
         "from locust import LoadTestShape\nfrom load.sse import SSEClient\n"
@@ -135,7 +135,7 @@ def test_a_link_is_written_through_and_a_device_is_refused(started, tmp_path):
     assert json.loads(target.read_text())["clients"] == 3
     refused = started.locust("-u", "3", "-t", "3s", "--out", "/dev/full")
     assert refused.wait() == 2
-    assert "--out '/dev/full': it is no regular file" in refused.text
+    assert "--out '/dev/full': it is not a regular file" in refused.text
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_a_link_is_written_through_and_a_device_is_refused(started, tmp_path):
         ("x" * 256, "File name too long"),
     ],
 )
-def test_a_path_that_is_no_file_is_refused(started, out, words):
+def test_a_path_that_is_not_a_file_is_refused(started, out, words):
     refused = started.locust("-u", "3", "-t", "3s", "--out", out)
     assert refused.wait() == 2
     assert f"fanbench: --out '{out}'" in refused.text
     assert words in refused.text
 
 
-def test_links_that_go_round_are_refused_and_a_long_name_is_written(tmp_path):
+def test_a_cycle_of_links_is_refused_and_a_long_name_is_written(tmp_path):
     around = tmp_path / "around"
     around.symlink_to(around)
     with pytest.raises(ValueError, match="give another path"):
@@ -179,7 +179,7 @@ def test_a_replica_that_is_not_ready_in_time_leaves_a_result_that_says_so(tmp_pa
         assert "http://127.0.0.1:1 is not ready after 0.5 s" in alone.result()["problems"][0]
 
 
-def test_no_clients_are_no_success(started):
+def test_no_clients_is_a_failure(started):
     run = started.locust("-u", "0", "-t", "3s")
     assert run.wait() == 1
     assert started.result()["problems"] == ["no clients were requested; give their number, such as -u 100"]
@@ -230,7 +230,7 @@ def test_every_figure_is_documented():
     assert all(f"`{name}`" in page for name in figure_names() if "_" not in name)
 
 
-def test_a_ramp_with_workers_is_read_as_one_of_a_single_process(replica, tmp_path):
+def test_a_ramp_with_workers_is_as_smooth_as_with_one_process(replica, tmp_path):
     """Locust built a parser for each option of each spawn message: workers stood still for 100 ms of every second."""
 
     def p99_ms(*processes):

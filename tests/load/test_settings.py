@@ -18,7 +18,7 @@ from tests.truth.measuring import ROOT
         ({"drain": -1}, "--drain -1"),
         ({"out": "/nowhere/x.json"}, "--out '/nowhere/x.json': its directory"),
         ({"status": "/nowhere/x.json"}, "--status '/nowhere/x.json': its directory"),
-        ({"out": "/dev/full"}, "--out '/dev/full': it is no regular file"),
+        ({"out": "/dev/full"}, "--out '/dev/full': it is not a regular file"),
         ({"out": "/tmp"}, "--out '/tmp': it is a directory"),
     ],
 )

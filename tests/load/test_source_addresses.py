@@ -1,4 +1,4 @@
-"""Clients leave from the given addresses in turn, and more clients than ports are refused before the start."""
+"""Clients connect from the given addresses in turn, and more clients than ports are refused before the start."""
 
 import socket
 
@@ -13,7 +13,7 @@ HERE = ReplicaAddress(parse_origin("http://127.0.0.1:8000"), socket.AF_INET, ("1
 THERE = ReplicaAddress(parse_origin("http://127.0.0.1:8001"), socket.AF_INET, ("127.0.0.1", 8001))
 
 
-def test_connections_leave_from_each_address_in_turn():
+def test_connections_use_each_source_address_in_turn():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         address = ReplicaAddress(parse_origin(f"http://127.0.0.1:{port}"), socket.AF_INET, ("127.0.0.1", port))

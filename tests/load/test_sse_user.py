@@ -142,7 +142,7 @@ class Service(BaseHTTPRequestHandler):
             return
         if self.path == "/lost":
             self.wfile.write(b"id: d\ndata: sleep\n\ndata: last\n\n")
-        self.rfile.read(1)  # until the client goes
+        self.rfile.read(1)  # until the client leaves
 
     def log_message(self, *_):
         """Log nothing."""
@@ -169,13 +169,13 @@ def locust(folder, text, host):
     return json.loads((folder / "out.json").read_text())
 
 
-def test_a_user_hears_its_streams_and_locust_hears_of_them(service, tmp_path):
+def test_a_user_receives_its_streams_and_locust_counts_them(service, tmp_path):
     out = locust(tmp_path, LOCUSTFILE, service)
     assert out["heard"] == [["message", "one", "a"], ["kind", "two\nlines", "c"], ["message", "last", "d"]]
     assert out["reacted"] == ["one", "two\nlines", "last"]
     names = {error.partition(":")[0] for error in out["errors"]}
     assert names == {"ValueError", "BlockingSwitchOutError", "LookupError"}
-    assert out["notes"] == ["on_event must not wait; run a function that waits with self.react(function)"]
+    assert out["notes"] == ["on_event must not block; run a function that waits with self.react(function)"]
     assert (out["ninth"], out["never"]) == ("9", None)
     assert out["streams"] == ["/lost", "timed", "ask"]
     lost = [one for one in Service.seen if one["path"] == "/lost"]
@@ -193,7 +193,7 @@ def test_a_user_hears_its_streams_and_locust_hears_of_them(service, tmp_path):
     assert "/lost" not in out["rows"]
 
 
-def test_what_streams_of_one_name_read_alike_is_read_once_for_all_but_the_first(service, tmp_path):
+def test_equal_reads_of_streams_with_one_name_are_parsed_once(service, tmp_path):
     assert locust(tmp_path, SAME, service) == {"heard": 80, "calls": 20}
 
 

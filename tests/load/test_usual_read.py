@@ -79,7 +79,7 @@ def test_it_reads_what_replicas_send(count):
     ],
     ids=range(11),
 )
-def test_all_else_is_left_to_the_steps_and_creates_no_event(data):
+def test_other_reads_are_left_to_the_steps_and_create_no_event(data):
     registry = SeriesRegistry()
     assert Feed(registry, CHUNKED, remember=False).get(data) is None
     assert registry.harvest() == []

@@ -85,10 +85,10 @@ def test_messages_come_whole_wherever_they_are_cut(texts, fragmented, data):
         (b"\x01\x01a\x81\x01b", "out of order"),
         (b"\x09\x01a", "control frame"),
         (b"\x89\x7e\x00\x7e" + b"a" * 126, "control frame"),
-        (b"\x81\x7f" + (1 << 40).to_bytes(8, "big"), "is the most"),
+        (b"\x81\x7f" + (1 << 40).to_bytes(8, "big"), "the limit is"),
     ],
 )
-def test_what_no_server_sends_is_refused(wire, reason):
+def test_invalid_server_frames_are_refused(wire, reason):
     with pytest.raises(Http1Error, match=reason):
         MessageFrames().feed(wire)
 
@@ -98,7 +98,7 @@ def text_frame(text):
     return server.send(events.TextMessage(text))
 
 
-def test_a_message_is_the_event_that_sse_would_bring():
+def test_a_message_is_the_event_that_sse_would_deliver():
     feed = Feed(SeriesRegistry(), MESSAGES)
     data = text_frame(message(7))
     parsed = feed.parse(data)

@@ -96,7 +96,7 @@ def test_seconds_add_up_to_what_one_process_would_have_counted(processes):
 
 
 @pytest.mark.parametrize("text", ["", "AAAA", "no base64"])
-def test_what_are_no_seconds_is_refused(text):
+def test_an_invalid_duration_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
         SecondCounts.decode(text)
 

@@ -171,7 +171,7 @@ def test_a_worker_that_never_answers_again_is_a_problem_and_waited_for_once(star
     assert started.result()["clients"] == 20
 
 
-def test_a_worker_with_other_options_does_as_the_master_says(started):
+def test_a_worker_with_other_options_follows_the_master(started):
     master = started.master(20, "--expect-workers", "1")
     started.worker("--topic", "elsewhere", "--host", "http://127.0.0.1:1", "--warmup", "60", "-u", "7")
     started.wait_status("clients", 20)
@@ -189,7 +189,7 @@ def test_a_run_accepts_only_its_own_workers(started, replica, tmp_path):
     with swarm(other, started.url, started.port, TOPICS) as second:
         late = second.processes(2, 70)
         assert late.wait() == 1
-        assert "does not take this worker" in late.text
+        assert "rejects this worker" in late.text
         stranger = second.worker("--run-name", "another")
         assert stranger.wait() == 1
     assert started.status()["clients"] == replica.stats().clients == 50
@@ -199,7 +199,7 @@ def test_a_run_accepts_only_its_own_workers(started, replica, tmp_path):
     assert started.result()["left"] == 0
 
 
-def test_a_named_run_takes_workers_that_name_it(started):
+def test_a_named_run_accepts_workers_that_name_it(started):
     master = started.master(10, "--expect-workers", "2", "--run-name", "mine")
     started.worker("--run-name", "mine", "--processes", "2")
     started.wait_status("clients", 10)
@@ -240,7 +240,7 @@ def test_a_run_without_deliveries_fails(tmp_path):
         swarm(tmp_path, f"http://127.0.0.1:{quiet.port}") as started,
     ):
         run = started.processes(2, 10)
-        started.wait_status("reached", 10)  # by probes, which are no measured events
+        started.wait_status("reached", 10)  # by probes, which are not measured events
         run.end()
         assert run.wait() == 1
         assert "no measured event was delivered" in problems(started)

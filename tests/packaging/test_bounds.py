@@ -47,7 +47,7 @@ def test_the_lock_satisfies_pyproject() -> None:
 
 
 @pytest.mark.slow
-def test_what_the_programs_import_is_a_dependency() -> None:
+def test_every_imported_package_is_a_dependency() -> None:
     distributions, named = packages_distributions(), {canonicalize_name(need.name) for need in DIRECT}
     missing = set()
     for path in (path for folder in PROGRAMS for path in (ROOT / folder).rglob("*.py")):

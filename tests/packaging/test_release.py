@@ -41,7 +41,7 @@ def test_version_prints_the_version_and_the_commit(integration: None) -> None:
     assert installed_version() == VERSION
 
 
-def test_a_commit_is_that_of_the_tree_or_the_one_that_was_recorded(tmp_path: Path, monkeypatch) -> None:
+def test_the_commit_comes_from_the_tree_or_from_the_record(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("FANBENCH_COMMIT", raising=False)
     assert commit_of(tmp_path) == ""
     (tmp_path / "core").mkdir()

@@ -39,7 +39,7 @@ def test_the_images_lock_is_a_complete_part_of_the_lock() -> None:
     assert asked <= names(LOCKS[1])
 
 
-def test_what_builds_and_installs_is_locked_too() -> None:
+def test_build_tools_are_locked_too() -> None:
     assert {"uv", "hatchling", "editables", "pip-audit", "cyclonedx-bom"} <= names(LOCKS[0])
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     asked = {re.split(r"[\[<>=]", word)[0] for group in groups.values() for word in group}

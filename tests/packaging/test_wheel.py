@@ -121,7 +121,7 @@ def link_bytecode(source, target):
 
 
 def link(source, target):
-    """Link, and where that cannot be copy."""
+    """Link, or copy if that is impossible."""
     try:
         os.link(source, target)
     except OSError:
@@ -166,7 +166,7 @@ def counted(answer):
     return sorted(row["contender"] for row in rows)
 
 
-def test_the_wheel_holds_what_the_programs_read_and_nothing_measured_here(built):
+def test_the_wheel_contains_the_programs_data_and_no_measurements(built):
     names = set(zipfile.ZipFile(built.wheel).namelist())
     kept = {name.removeprefix("core/resources_of_the_wheel/") for name in names}
     expected = [*ROOT.glob("scenarios/*"), *ROOT.glob("ui/*"), *ROOT.glob("deploy/*/*")]
@@ -185,7 +185,7 @@ def test_the_wheel_holds_what_the_programs_read_and_nothing_measured_here(built)
     assert {name.split("/")[0] for name in names if not name.startswith("fanbench-")} == packages
 
 
-def test_it_says_of_which_commit_it_was_built(installed, elsewhere):
+def test_it_records_the_commit_that_it_was_built_from(installed, elsewhere):
     assert installed.fanbench("--version", cwd=elsewhere).strip() == f"fanbench {VERSION} (commit {COMMIT})"
 
 
@@ -231,7 +231,7 @@ def test_choose_reads_the_reference_results(installed, elsewhere):
     assert json.loads(installed.fanbench("choose", "--clients", 500, "--json", cwd=elsewhere))["left"]
 
 
-def test_report_is_made_again(installed, compared, elsewhere):
+def test_a_report_is_rebuilt(installed, compared, elsewhere):
     page = Path(compared["report"])
     page.unlink()
     assert installed.fanbench("report", page.parent.relative_to(elsewhere), cwd=elsewhere).strip() == str(page)
@@ -301,7 +301,7 @@ class Listener(SSEUser):
 """
 
 
-def test_a_locustfile_beside_packages_of_the_same_names_has_our_user_and_its_own_packages(installed, demo, tmp_path):
+def test_a_locustfile_next_to_packages_with_our_names_gets_our_user_and_its_own_packages(installed, demo, tmp_path):
     for name in ("load", "server"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()

@@ -38,7 +38,7 @@ def test_the_fast_tests_run_under_every_python_that_the_package_names():
 @pytest.mark.parametrize(
     "form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.name
 )
-def test_an_issue_form_asks_for_something(form):
+def test_an_issue_form_has_questions(form):
     fields = yaml.safe_load(form.read_text(encoding="utf-8"))["body"]
     assert all(field["attributes"]["label"] for field in fields)
     assert any(field.get("validations", {}).get("required") for field in fields)

@@ -51,7 +51,7 @@ def test_letters_may_be_given_a_meaning_by_another_pattern():
         mutate_text(SOURCE, "Sender.send", "L >= X", "L > X", given)
 
 
-def test_a_letter_that_is_new_is_a_variable():
+def test_a_new_letter_is_a_variable():
     assert "return [(Z := max(self.late, event.due)), Z][0]" in mutate_text(
         SOURCE, "Sender.send", "max(A, B, key=abs)", "[Z := max(A, B), Z][0]"
     )

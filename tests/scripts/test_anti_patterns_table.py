@@ -1,4 +1,4 @@
-"""The table of docs/anti-patterns.md is of valid runs, and its figures are those of the runs."""
+"""The table of docs/anti-patterns.md contains only valid runs, and its figures are those of the runs."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_a_row_has_the_medians_of_the_valid_runs() -> None:
     assert rows["sse-starlette"][3:5] == ["15", "9.5"]
 
 
-def test_refused_runs_are_no_row() -> None:
+def test_refused_runs_have_no_row() -> None:
     with pytest.raises(UsageError, match="no valid run of rabbitmq; its first run was refused: machine busy"):
         table(comparison("rabbitmq"))
     with pytest.raises(UsageError, match="no valid run of rabbitmq-per-client; measure"):
         table(made_up.comparison([run for run in comparison().runs if run.contender != "rabbitmq-per-client"]))
 
 
-def test_it_stands_between_the_markers_of_the_page() -> None:
+def test_it_is_between_the_markers_of_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
     head, tail = page.split(BEGIN)[0], page.split(END)[1]
     new = written(page, comparison())

@@ -19,7 +19,7 @@ esac; done
 
 @pytest.fixture
 def run(tmp_path):
-    """Run it with a PATH of its own, on which these programs are: its exit code and words."""
+    """Run it with a PATH that has only these programs; return its exit code and output."""
     path = tmp_path / "path"
     path.mkdir()
     for tool in ("sed", "head", "mkdir", "id"):
@@ -38,7 +38,7 @@ def run(tmp_path):
     return once
 
 
-def test_what_is_missing_is_installed_once_and_then_said_to_be_here(run, tmp_path):
+def test_missing_programs_are_installed_once_and_then_listed(run, tmp_path):
     code, words = run(pushpin="exit 0", node="exit 0", npm=f'echo "$@" >> {tmp_path}/asked\n{NPM}')
     assert code == 0
     assert "hubs: here: pushpin better-sse@0.16.1 @durable-streams/server@0.3.7" in words
@@ -49,7 +49,7 @@ def test_what_is_missing_is_installed_once_and_then_said_to_be_here(run, tmp_pat
     assert len((tmp_path / "asked").read_text().splitlines()) == 1
 
 
-def test_what_cannot_be_installed_is_named_and_nothing_fails(run):
+def test_a_failed_installation_is_named_and_nothing_fails(run):
     code, words = run()
     assert code == 0
     assert "hubs: not here: pushpin (apt install pushpin)" in words

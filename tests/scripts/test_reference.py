@@ -82,7 +82,7 @@ def test_every_part_is_measured_and_replaces_the_old_reference(tree: Path) -> No
     assert (tree / "pages").exists()
 
 
-def test_a_part_that_fails_throws_no_other_away_and_is_measured_alone_the_next_time(tree: Path) -> None:
+def test_a_failed_part_keeps_the_others_and_is_measured_alone_the_next_time(tree: Path) -> None:
     done = run(tree, FAILS="--scenario rooms")
     assert done.returncode == 1
     assert "not measured: rooms." in done.stderr
@@ -94,7 +94,7 @@ def test_a_part_that_fails_throws_no_other_away_and_is_measured_alone_the_next_t
     assert names(tree / "results" / "reference") == EVERY
 
 
-def test_parts_that_are_named_replace_themselves_alone(tree: Path) -> None:
+def test_named_parts_replace_only_themselves(tree: Path) -> None:
     assert run(tree, FAILS="--scenario rooms").returncode == 1
     (tree / "results" / "reference" / "burst").mkdir()
     (tree / "results" / "reference" / "capacity-gone").mkdir()
@@ -104,7 +104,7 @@ def test_parts_that_are_named_replace_themselves_alone(tree: Path) -> None:
     assert names(tree / "results") == ["reference"]
 
 
-def test_what_does_not_fit_into_the_time_is_not_begun(tree: Path) -> None:
+def test_a_part_that_does_not_fit_into_the_time_does_not_start(tree: Path) -> None:
     done = run(tree, MINUTES="6")
     assert "capacity: not begun, its 30 minutes do not fit into MINUTES=6" in done.stderr
     assert done.returncode == 1
@@ -112,7 +112,7 @@ def test_what_does_not_fit_into_the_time_is_not_begun(tree: Path) -> None:
     assert names(tree / "results" / "reference.new") == ["transports"]
 
 
-def test_ctrl_c_ends_it_and_the_next_start_goes_on(tree: Path) -> None:
+def test_ctrl_c_ends_it_and_the_next_start_continues(tree: Path) -> None:
     running = subprocess.Popen(
         [tree / "scripts" / "reference.sh"],
         env=os.environ | {"WAITS": "--scenario burst"},
@@ -128,7 +128,7 @@ def test_ctrl_c_ends_it_and_the_next_start_goes_on(tree: Path) -> None:
     assert names(tree / "results" / "reference") == EVERY
 
 
-def test_failovers_stay_where_the_rest_is_measured_anew(tree: Path) -> None:
+def test_failovers_stay_when_the_rest_is_measured_again(tree: Path) -> None:
     for name in ("failovers", "failovers-connected"):
         (tree / "results" / "reference" / name).mkdir()
     assert run(tree).returncode == 0
@@ -143,7 +143,7 @@ def test_one_search_is_measured_alone(tree: Path) -> None:
     assert names(tree / "results" / "reference" / "capacity-nats") == ["manifest.json"]
 
 
-def test_searches_that_were_interrupted_are_no_part(tree: Path) -> None:
+def test_interrupted_searches_are_left_out(tree: Path) -> None:
     script = (tree / ".venv" / "bin" / "fanbench").read_text()
     (tree / ".venv" / "bin" / "fanbench").write_text(
         script
@@ -155,7 +155,7 @@ def test_searches_that_were_interrupted_are_no_part(tree: Path) -> None:
     assert names(tree / "results" / "reference") == ["old"]
 
 
-def test_an_unknown_part_is_told_before_anything_is_measured(tree: Path) -> None:
+def test_an_unknown_part_is_reported_before_anything_is_measured(tree: Path) -> None:
     done = run(tree, "broadcast", "room")
     assert (done.returncode, (tree / "calls").exists()) == (2, False)
     assert "no part 'room'; there are: broadcast rooms" in done.stderr

@@ -40,7 +40,7 @@ class Bystanders:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.before = Waits(*json.loads(self._process.stdout.readline()))
-        """What they waited before anything happened."""
+        """Their latencies before anything happened."""
 
     def stop(self) -> Waits:
         """Their latencies since then; fails if one of them missed an event."""
@@ -54,7 +54,7 @@ class Bystanders:
 
 
 class CpuClock:
-    """The seconds of CPU that a process has had, in hundredths."""
+    """The seconds of CPU that a process has used, in hundredths."""
 
     def __init__(self, pid: int) -> None:
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
@@ -71,7 +71,7 @@ def summarize(waits_s: list[float]) -> str:
 
 
 def publish(broker_port: int, topic: str, stop: threading.Event, clock: CpuClock, sent_s: list[float]) -> None:
-    """Until `stop`; `sent_s` gets the replica's time before each event."""
+    """Publish events until `stop`; `sent_s` gets the replica's CPU time before each event."""
     publisher = Publisher(broker_port)
     due_s = time.monotonic()
     while not stop.is_set():

@@ -28,7 +28,7 @@ def environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def run_to_end(settings: Mapping[str, object], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m server`, which must end by itself."""
+    """Run `python -m server`, which must end on its own."""
     command = [*OWN_PYTHON, "-m", "server", *arguments]
     return subprocess.run(command, env=environment(settings), capture_output=True, text=True, timeout=40)
 
@@ -46,7 +46,7 @@ class Replica:
         return self.ask("GET", path, headers)
 
     def ask(self, method: str, path: str, headers: Mapping[str, str] = {}) -> tuple[int, bytes, Mapping[str, str]]:
-        """The same with any method."""
+        """One request with any method."""
         url = f"http://127.0.0.1:{self.port}{path}"
         request = urllib.request.Request(url, headers=dict(headers), method=method)
         try:

@@ -73,7 +73,7 @@ def test_two_workers_of_another_server_serve_the_same_events(
 
 @pytest.mark.usefixtures("integration")
 @pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
-def test_a_broker_that_is_not_there_ends_a_worker_with_one_line(server: str, folder: Path) -> None:
+def test_a_missing_broker_ends_a_worker_with_one_line(server: str, folder: Path) -> None:
     address = ["--port", "0"] if server == "uvicorn" else ["--bind", "127.0.0.1:0"]
     command = [*OWN_PYTHON, "-m", server, "server.asgi:app", *address]
     url = f"redis://user:sekret@127.0.0.1:{free_port()}"
@@ -86,7 +86,7 @@ def test_a_broker_that_is_not_there_ends_a_worker_with_one_line(server: str, fol
 
 
 def test_a_prefix_that_the_server_puts_back(valkey: str, publisher: Publisher, folder: Path) -> None:
-    """uvicorn's --root-path: it stands before the path that a proxy has stripped, as that of a mount does."""
+    """uvicorn's --root-path: it precedes the path that a proxy has stripped, like a mount's prefix."""
     command = ["-m", "uvicorn", "server.asgi:app", "--root-path", "/live", "--port", "{port}"]
     with served(command, folder, broker_url=valkey) as replica, SseClient(replica.port) as client:
         client.opened()
@@ -97,7 +97,7 @@ def test_a_prefix_that_the_server_puts_back(valkey: str, publisher: Publisher, f
 
 @pytest.mark.parametrize("path", ["/sse", "/readyz", "/clock", "/"])
 async def test_a_server_without_lifespan_gets_an_answer_that_says_so(path: str) -> None:
-    """As where the application is mounted in another one, which does not run it by itself."""
+    """As if the application is mounted in another one, which does not run its lifespan automatically."""
     sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -117,7 +117,7 @@ async def test_a_server_without_lifespan_gets_an_answer_that_says_so(path: str) 
 
 def test_a_prefix_that_the_proxy_keeps(valkey: str, publisher: Publisher, folder: Path) -> None:
     with running(folder, broker_url=valkey, root_path="/live/events") as replica:
-        for prefix in ("/live/events", ""):  # a health check comes without
+        for prefix in ("/live/events", ""):  # a health check comes without the prefix
             with SseClient(replica.port, f"{prefix}/sse") as client:
                 client.opened()
                 stamp = publisher.event()
@@ -132,7 +132,7 @@ def test_a_prefix_that_the_proxy_keeps(valkey: str, publisher: Publisher, folder
 
 @pytest.mark.subprocess
 @pytest.mark.parametrize("root_path", ["events", "/events/", "/a b", "//", "/a?b"])
-def test_a_prefix_that_cannot_be_one_is_refused(root_path: str) -> None:
+def test_an_invalid_prefix_is_refused(root_path: str) -> None:
     ended = run_to_end({"root_path": root_path})
     assert ended.returncode == 2
     (line,) = ended.stderr.strip().splitlines()

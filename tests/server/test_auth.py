@@ -79,7 +79,7 @@ def test_the_token_is_in_no_log(strict: Replica) -> None:
     assert TOKEN not in codec.encode(strict.stats(BEARER))
 
 
-def test_one_client_too_many_is_told_when_to_come_back(strict: Replica) -> None:
+def test_one_client_too_many_gets_a_retry_time(strict: Replica) -> None:
     wait_until(lambda: strict.stats(BEARER).clients == 0, "those of other tests are gone")
     clients = [SseClient(strict.port, headers=BEARER).opened() for _ in range(5)]
     status, body, headers = strict.get("/sse", BEARER)
@@ -159,7 +159,7 @@ def test_a_request_behind_a_stream_is_refused_and_nothing_is_left(strict: Replic
     wait_until(lambda: strict.stats(BEARER).clients == 0, "no client is left")
 
 
-def test_what_a_client_sends_after_its_request_is_ignored(strict: Replica, publisher: Publisher) -> None:
+def test_input_after_the_request_is_ignored(strict: Replica, publisher: Publisher) -> None:
     with SseClient(strict.port, headers=BEARER) as client:
         client.opened()
         for _ in range(20):

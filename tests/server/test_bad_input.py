@@ -119,7 +119,7 @@ def test_a_slow_sender_is_refused_also_after_a_whole_request(target: Replica, fi
     assert target.stats().turned_away > before
 
 
-def test_a_stream_whose_request_announced_a_body_goes_on(target: Replica, publisher: Publisher) -> None:
+def test_a_stream_whose_request_announced_a_body_continues(target: Replica, publisher: Publisher) -> None:
     with SseClient(target.port, "/sse?topic=bodied", {"Content-Length": "5"}) as client, socket.socket() as other:
         client.opened()
         before = target.stats().turned_away

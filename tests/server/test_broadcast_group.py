@@ -94,7 +94,7 @@ def test_each_client_gets_what_was_written_while_it_listened_and_nothing_twice(s
         assert sockets.got[at] == wanted[at]
 
 
-def test_a_connection_without_a_descriptor_is_written_to_itself():
+def test_a_connection_without_a_descriptor_is_written_to_directly():
     sockets = Sockets()
     group = BroadcastGroup(sockets)
     clients = [client_of(sockets, place) for place in range(2 * LEAST)]

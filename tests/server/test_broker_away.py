@@ -74,7 +74,7 @@ def test_an_alarm_at_the_broker(folder: Path, tmp_path: Path) -> None:
         wait_until(lambda: not replica.stats().broker_notice, "its end")
 
 
-def test_what_an_adapter_skips_is_counted_as_foreign(folder: Path, tmp_path: Path) -> None:
+def test_messages_that_an_adapter_skips_count_as_foreign(folder: Path, tmp_path: Path) -> None:
     contender = find_contender("valkey-streams")
     if not contender.runnable:
         missing(contender.install_hint)

@@ -58,8 +58,8 @@ async def test_a_request_is_incomplete_since_its_first_byte() -> None:
     between_s = loop.time() + 1e-6
     while loop.time() <= between_s:
         await asyncio.sleep(0)
-    connection_limits.owe(dripping)  # a further byte of the same head
-    connection_limits.owe(second)  # the first of its next request
+    connection_limits.owe(dripping)  # one more byte of the same head
+    connection_limits.owe(second)  # the first byte of its next request
     connection_limits.expire(between_s)
     assert [bool(a.refused) for a in (dripping, second)] == [True, False]
     connection_limits.expire(loop.time() + 1)

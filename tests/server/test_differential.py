@@ -66,7 +66,7 @@ BODIES = [b""] * 6 + [
 
 class Answer(NamedTuple):
     status: int
-    """0 where there is none, or it is no HTTP."""
+    """0 if there is none, or if it is not HTTP."""
     body: bytes
 
 

@@ -53,7 +53,7 @@ def test_several_frames_in_one_write_are_the_same_frames(bodies: list[str]) -> N
 
 
 @given(cause=NAMES, topic=NAMES, lost=st.none() | SEQS)
-def test_a_gap_is_an_event_of_its_own_and_leaves_the_last_id(cause: str, topic: str, lost: int | None) -> None:
+def test_a_gap_is_a_separate_event_and_keeps_the_last_id(cause: str, topic: str, lost: int | None) -> None:
     parser = SSEParser()
     parser.feed(b"id: k3f9-1\ndata: x\n\n")
     frame = FrameMaker("r").gap(topic, cause, lost, 0)

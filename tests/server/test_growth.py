@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 AT_ONCE = 10_000
 STEPS = 20
 GROWTH = 1.02
-"""Of the last third of the samples over the sample before it."""
+"""The largest ratio of the memory in the last third of the samples to that in the sample before it."""
 
 
 def churned(replica: Replica, count: int) -> int:

@@ -29,7 +29,7 @@ def held(history: History) -> list[Frame]:
     size_bytes=st.integers(0, 4000),
     step_ns=st.integers(0, 200),
 )
-def test_what_is_held_is_the_latest_within_every_bound(
+def test_the_latest_frames_are_held_within_every_bound(
     sizes: list[int], events: int, size_bytes: int, step_ns: int
 ) -> None:
     history = History(HistoryBound(events, size_bytes, AGE_NS), complete_since_ns=0)
@@ -73,7 +73,7 @@ def test_find_and_after_agree_with_a_plain_search(order: list[tuple[str, int]], 
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=40), st.integers(0, 15))
-def test_a_span_says_what_is_held_of_its_stream(order: list[tuple[str, int]], events: int) -> None:
+def test_a_span_describes_the_held_part_of_its_stream(order: list[tuple[str, int]], events: int) -> None:
     order = sorted(order, key=lambda pair: pair[1])
     history = History(HistoryBound(events, 10**9, 10**12), 0)
     fill(history, order)

@@ -86,7 +86,7 @@ def test_frames_without_end_stall_nobody(victim: Replica, others: Bystanders, fr
     wait_until(lambda: "flood" not in victim.stats().topics or not victim.stats().topics["flood"], "they are gone")
 
 
-def test_a_websocket_within_its_bounds_goes_on(victim: Replica, others: Bystanders) -> None:
+def test_a_websocket_within_its_limits_continues(victim: Replica, others: Bystanders) -> None:
     ws = Socket(victim.port, "/ws?topic=bystanders").opened()
     for _ in range(10):
         ws.sock.sendall(masked(1, b"x" * 100) * 20 + EMPTY_PING * 20)

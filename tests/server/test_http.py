@@ -47,7 +47,7 @@ def test_a_client_that_half_closes_gets_all_answers_of_its_pipeline(replica: Rep
     assert answer.count(b"HTTP/1.1 404 ") == 1
 
 
-def test_a_stream_of_a_client_that_half_closes_ends_in_good_order(replica: Replica, publisher: Publisher) -> None:
+def test_a_half_closed_clients_stream_ends_cleanly(replica: Replica, publisher: Publisher) -> None:
     with SseClient(replica.port, "/sse?topic=half") as keeper:
         keeper.opened()
         stamps = publisher.events(3, "half")
@@ -183,5 +183,5 @@ def test_the_clock_is_read_while_it_answers_and_says_whose_it_is(replica: Replic
 
 
 @pytest.mark.parametrize(("method", "code"), [("HEAD", 200), ("POST", 405)])
-def test_the_clock_is_asked_for_as_any_other_page(replica: Replica, method: str, code: int) -> None:
+def test_the_clock_is_requested_like_any_other_page(replica: Replica, method: str, code: int) -> None:
     assert replica.ask(method, "/clock")[0] == code

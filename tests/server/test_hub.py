@@ -214,7 +214,7 @@ async def test_a_client_from_the_start_gets_a_gap_for_what_came_before_the_first
     assert json.loads(writer.gaps[0])["lost"] == 50
 
 
-async def test_what_a_broker_replays_at_subscribe_goes_to_history_only() -> None:
+async def test_messages_replayed_at_subscribe_go_to_history_only() -> None:
     hub = make_hub()
     topic = hub.topics["t"]
     topic.filling = True

@@ -52,11 +52,11 @@ def test_each_socket_gets_the_same_bytes_in_order_whatever_the_rings_position(ri
         assert [receiver.recv(1000) for receiver in receivers] == [b"".join(frames)] * count
 
 
-def test_no_socket_is_no_send(ring):
+def test_without_sockets_nothing_is_sent(ring):
     assert ring.send(descriptors([]), b"x") == []
 
 
-def test_what_a_socket_does_not_take_is_reported_for_that_socket_only(ring):
+def test_unsent_bytes_are_reported_for_their_socket_only(ring):
     with ExitStack() as stack:
         senders, receivers = pairs(stack, 5)
         receivers[1].close()

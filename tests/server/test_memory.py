@@ -1,4 +1,4 @@
-"""How much memory clients can make a replica hold, and that it returns it."""
+"""How much memory clients can make a replica hold, and that it returns this memory."""
 
 import resource
 import socket

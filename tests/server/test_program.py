@@ -55,7 +55,7 @@ def test_http_1_0_gets_no_chunks_and_the_same_events(replica: Replica, publisher
         assert client.take_ids(3) == [stamp.id for stamp in stamps]
 
 
-def test_clients_of_others_read_it(replica: Replica, publisher: Publisher) -> None:
+def test_third_party_clients_read_it(replica: Replica, publisher: Publisher) -> None:
     url = f"http://127.0.0.1:{replica.port}/sse?topic=httpx"
     with httpx.Client(timeout=20) as http, httpx_sse.connect_sse(http, "GET", url) as source:
         stamps = publisher.events(5, "httpx")
@@ -63,7 +63,7 @@ def test_clients_of_others_read_it(replica: Replica, publisher: Publisher) -> No
         assert [next(events).id for _ in range(5)] == [stamp.id for stamp in stamps]
 
 
-def test_a_heartbeat_is_no_event_to_clients_of_others(valkey: str, publisher: Publisher, folder: Path) -> None:
+def test_a_heartbeat_is_not_an_event_for_third_party_clients(valkey: str, publisher: Publisher, folder: Path) -> None:
     """httpx-sse ends an event at a blank line as soon as it has an id or a retry time."""
     with running(folder, broker_url=valkey, heartbeat_s=1) as replica, SseClient(replica.port) as raw:
         raw.opened()
@@ -80,7 +80,7 @@ def test_a_heartbeat_is_no_event_to_clients_of_others(valkey: str, publisher: Pu
             assert [next(events).id for _ in range(2)] == [stamp.id for stamp in stamps]
 
 
-def test_topics_are_subscribed_at_the_first_client_and_let_go_after_the_last(
+def test_topics_are_subscribed_for_the_first_client_and_dropped_after_the_last(
     replica: Replica, publisher: Publisher
 ) -> None:
     assert publisher.raw("room", b"nobody is there") == 0
@@ -94,7 +94,7 @@ def test_topics_are_subscribed_at_the_first_client_and_let_go_after_the_last(
     assert "room" not in replica.stats().topics
 
 
-def test_a_client_resumes_where_it_left(replica: Replica, publisher: Publisher) -> None:
+def test_a_client_resumes_where_it_left_off(replica: Replica, publisher: Publisher) -> None:
     with SseClient(replica.port, "/sse?topic=resume") as client:
         client.opened()
         first = publisher.events(3, "resume")
@@ -131,7 +131,7 @@ def test_a_resumed_client_and_live_events_join(replica: Replica, publisher: Publ
 @pytest.mark.parametrize(
     "id", ["k3f9-1", "'; drop table events", "-" * 4000, "%00", "\u00e9", "s-99999999999999999999"]
 )
-def test_an_id_that_is_not_known_brings_a_gap_first(replica: Replica, publisher: Publisher, id: str) -> None:
+def test_an_unknown_id_brings_a_gap_first(replica: Replica, publisher: Publisher, id: str) -> None:
     with SseClient(replica.port, "/sse?topic=gap") as keeper:
         keeper.opened()
         stamp = publisher.event("gap")
@@ -149,9 +149,7 @@ def test_an_id_that_is_not_known_brings_a_gap_first(replica: Replica, publisher:
 @pytest.mark.parametrize(
     "name", ["since", "id", "lastId", "cursor", "event_id", "from_id", "lastEventIds", "X-Last-Event-ID", "offset"]
 )
-def test_what_looks_like_a_resume_and_is_not_read_brings_a_gap(
-    replica: Replica, publisher: Publisher, name: str
-) -> None:
+def test_an_unsupported_resume_parameter_brings_a_gap(replica: Replica, publisher: Publisher, name: str) -> None:
     with SseClient(replica.port, "/sse?topic=hint") as keeper:
         keeper.opened()
         stamp = publisher.event("hint")
@@ -166,7 +164,7 @@ def test_what_looks_like_a_resume_and_is_not_read_brings_a_gap(
             assert "last_event_id" in json.loads(gap.data)["cause"]
 
 
-def test_what_is_no_event_of_ours_is_passed_by_and_counted(replica: Replica, publisher: Publisher) -> None:
+def test_foreign_events_are_skipped_and_counted(replica: Replica, publisher: Publisher) -> None:
     before = replica.stats().foreign
     with SseClient(replica.port, "/sse?topic=foreign") as client:
         client.opened()
@@ -223,7 +221,7 @@ def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_resume(
 
 
 @pytest.mark.parametrize("batch_sends", [True, False])
-def test_many_clients_of_a_topic_get_every_event_beside_one_that_does_not_read(
+def test_many_clients_get_every_event_although_one_does_not_read(
     valkey: str, publisher: Publisher, folder: Path, batch_sends: bool
 ) -> None:
     bounds = {"client_buffer_bytes": 65_536, "max_event_bytes": 65_536, "send_buffer_bytes": 16_384}
@@ -266,7 +264,7 @@ def test_a_thousand_streams_end_cleanly_within_five_seconds_of_sigterm(valkey: s
     assert "Traceback" not in replica.log.read_text()
 
 
-def test_those_that_are_sent_away_together_come_back_one_by_one(valkey: str, folder: Path) -> None:
+def test_clients_that_are_refused_together_return_spread_out(valkey: str, folder: Path) -> None:
     with running(folder, broker_url=valkey, stop_spread_s=0, max_clients=100, retry_after_s=6) as replica:
         clients = [SseClient(replica.port).opened() for _ in range(100)]
         retries_ms = sorted(int(client.body.split(b"retry: ")[1]) for client in clients)
@@ -280,7 +278,7 @@ def test_those_that_are_sent_away_together_come_back_one_by_one(valkey: str, fol
             client.sock.close()
 
 
-def test_at_sigterm_the_oldest_streams_end_first_and_the_others_go_on(
+def test_at_sigterm_the_oldest_streams_end_first_and_the_others_continue(
     valkey: str, publisher: Publisher, folder: Path
 ) -> None:
     with running(folder, broker_url=valkey, stop_spread_s=3) as replica:
@@ -364,7 +362,7 @@ def test_it_stops_in_time_although_clients_do_not_read_and_the_broker_is_gone(fo
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_lone_replica_generates_by_itself_and_writes_the_report(folder: Path) -> None:
+def test_a_single_replica_generates_events_and_writes_the_report(folder: Path) -> None:
     report = folder / "report.json"
     with running(folder, broker_url="memory://", rate_hz=100, report=report) as replica:
         with SseClient(replica.port) as client:

@@ -15,7 +15,7 @@ ENDPOINT = parse_url("madeup://host", "at-most-once")
 
 
 class Read:
-    """A consumer: its inbox is all that is read of it."""
+    """A consumer of which only the inbox is read."""
 
     def __init__(self, *, tells_end: bool = True) -> None:
         self.inbox = Inbox(tells_end=tells_end)
@@ -78,7 +78,7 @@ async def test_after_the_reading_nothing_reaches_the_hub() -> None:
     assert writer.ids == ["s-0"]
 
 
-async def test_an_adapter_that_does_not_tell_the_end_of_a_read_is_read_in_batches() -> None:
+async def test_an_adapter_that_does_not_report_the_end_of_a_read_is_read_in_batches() -> None:
     hub, consumer = make_hub(), Read(tells_end=False)
     writer = ConnectionWriter(hub)
     connect(hub, writer)

@@ -55,7 +55,7 @@ def test_a_topic_over_the_protocols_limit_in_bytes(replica: Replica, restricted:
     good = SseClient(replica.port, f"/sse?topic={restricted.allowed}events").opened()
     status, body, _ = replica.get("/sse?topic=" + "%C3%BC" * 51)
     assert status == 400
-    assert "102 bytes of UTF-8, and the longest name has 100" in json.loads(body)["error"]
+    assert "102 bytes of UTF-8, but the longest allowed name has 100" in json.loads(body)["error"]
     assert replica.get("/readyz")[0] == 200
     assert replica.stats().gaps == 0
     good.sock.close()

@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 STREAM = "sessions"
 TOKEN = b"token"
 FEW_KB = 3.0
-"""By how much a replica may grow for each topic that is over: names that are remembered and noise of the allocator (1.4 was
+"""By how much a replica may grow for each topic that has ended: names that are remembered and noise of the allocator (1.4 was
 seen). A topic that stayed would take more, with its history."""
 
 

@@ -109,7 +109,7 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and keep the connection until the other end leaves."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        if head.startswith("GET /clock"):  # it has no request, and this connection is no client
+        if head.startswith("GET /clock"):  # it has no request, and this connection is not a client
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             writer.close()
             return

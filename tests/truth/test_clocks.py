@@ -34,7 +34,7 @@ def wrong_clock(text):
     """The environment of a program with a wrong clock: `+0.5` is half a second ahead, `%FILE` follows a file."""
     libraries = [str(path) for path in Path("/usr/lib").glob(LIBRARY)]
     if not libraries:
-        missing("libfaketime is not installed; make brokers does it")
+        missing("libfaketime is not installed; run `make brokers`")
     env = {
         "LD_PRELOAD": libraries[0],
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -20,7 +20,7 @@ from tests.harness.runner.test_checks import GOOD
 EVENTS = 2_000
 INTERVAL_NS = 5_000_000
 PRECISION = 0.002
-"""Of a histogram with three significant digits, and of a quantile between two events."""
+"""The error of a histogram with three significant digits, and of a quantile between two events."""
 
 
 def figures_of(late_ms, way_ms):
@@ -53,7 +53,7 @@ def stalled(stall_ms, each_ms=0.1):
 
 
 WAY_MS = np.random.default_rng(1).gamma(4, 0.5, EVENTS)
-"""About 2 ms, at times 5."""
+"""About 2 ms, sometimes 5."""
 
 
 @pytest.mark.parametrize("stall_ms", [150, 300, 1_000, 3_000])
@@ -67,7 +67,7 @@ def test_a_generator_that_is_always_a_little_late_is_noticed():
     assert late_words(figures_of(np.full(EVENTS, 0.7), WAY_MS / 2))
 
 
-def test_late_events_and_slow_ones_that_move_a_figure_only_together_are_noticed():
+def test_late_and_slow_events_that_move_a_figure_only_together_are_noticed():
     late, way = np.full(EVENTS, 0.1), np.full(EVENTS, 2.0)
     late[:18] = 100  # less than a hundredth of them
     way[100:118] = 100
@@ -79,9 +79,9 @@ def test_late_events_and_slow_ones_that_move_a_figure_only_together_are_noticed(
 
 def test_lateness_that_no_figure_shows_refuses_nothing():
     late = np.full(EVENTS, 0.1)
-    late[::200] = 8.0  # half a hundredth, where a fixed bound of p99 would not look, and of a latency of 30 ms
+    late[::200] = 8.0  # 0.5% of the events, which a fixed bound on p99 would miss; small against 30 ms
     assert not late_words(figures_of(late, WAY_MS + 30))
-    assert not late_words(figures_of(np.full(EVENTS, 5.0), WAY_MS + 30)), "5 ms of 37 are no other figure"
+    assert not late_words(figures_of(np.full(EVENTS, 5.0), WAY_MS + 30)), "5 ms of 37 do not change the figure"
 
 
 @given(

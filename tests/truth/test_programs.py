@@ -80,7 +80,7 @@ def rig(tmp_path):
 
 
 def quickest(folder, meddle):
-    """Milliseconds by hop, the least of at most three runs: the machine, or a defect, can only add to them."""
+    """Milliseconds by hop, the minimum of at most three runs: the machine, or a defect, can only add to them."""
     found = {}
     for attempt in range(3):
         with Rig(folder / str(attempt)) as rig:

@@ -19,7 +19,7 @@ def results():
 
 @pytest.mark.subprocess
 @pytest.mark.parametrize("name", CASES)
-def test_what_was_done_is_found_exactly(name, results):
+def test_injected_faults_are_found_exactly(name, results):
     assert violations(CASES[name], results[name]) == []
 
 
@@ -81,7 +81,7 @@ def test_a_connection_reset_in_flight_resumes_without_a_trace():
 
 
 @pytest.mark.usefixtures("integration")
-def test_what_passes_while_disconnected_is_charged_to_the_connection():
+def test_events_missed_while_disconnected_are_charged_to_the_connection():
     result = measure(FOUR | {"drop_at": [25], "retry_ms": 60, "resume": False, "measure": 120}, users=4)
     assert result["lost"] == 4 * 120 - result["deliveries"] > 0
     assert result["deliveries"] == result["sent"]

@@ -25,7 +25,7 @@ ONCE = pytest.mark.parametrize(
     [pytest.param([], id="one process"), pytest.param(WORKERS, id="processes", marks=pytest.mark.soak)],
     indirect=True,
 )
-"""What the page itself does is the same with workers, which each start of Locust pays for: make soak has both."""
+"""The page behaves the same with workers, which make each start of Locust slower: only make soak tests both."""
 
 
 @pytest.fixture(params=[[], WORKERS], ids=["one process", "processes"])

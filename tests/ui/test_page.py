@@ -85,7 +85,7 @@ def test_the_state_follows_the_server_and_the_stream_resumes_exactly(page: Page,
     assert number(page, "reconnects") >= 1
 
 
-def test_what_arrives_stays_text(page: Page, stack: Stack):
+def test_arriving_text_never_becomes_html(page: Page, stack: Stack):
     open_live(page, stack, f"?topic={HOSTILE_TOPIC}")
     title = page.title()
     stack.publish(1, topic=HOSTILE_TOPIC, pad=HOSTILE)

@@ -73,7 +73,7 @@ class ZmqConsumer:
         return {}
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
-        """Return once the forwarder confirmed each, which may be after a reconnect; the result has the refused.
+        """Return once the forwarder confirmed each, which may be after a reconnect; the result contains the refused ones.
 
         Raises:
             BrokerError: it did not confirm within the endpoint's deadline; or history is requested.

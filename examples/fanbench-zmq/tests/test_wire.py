@@ -6,7 +6,7 @@ from fanbench_zmq.wire import is_message, name_of, pack, subscription, unpack, u
 
 @pytest.mark.parametrize("payload", [b"", b"\0\xff", bytes(range(256)) * 256], ids=len)
 @pytest.mark.parametrize("topic", ["t", "größe-日本"])
-def test_a_message_arrives_as_it_was(topic, payload):
+def test_a_message_arrives_unchanged(topic, payload):
     assert unpack(pack(topic, payload)) == (topic, payload)
 
 
@@ -18,7 +18,7 @@ def test_a_subscription_is_to_a_whole_topic_and_no_message():
     assert not is_message(unsubscription("a"))
 
 
-def test_what_is_none_of_ours_is_refused():
+def test_a_foreign_text_is_refused():
     for frame in (b"", b"hello", b"\x02no end", subscription("a")):
         with pytest.raises(ValueError, match="no message"):
             unpack(frame)

@@ -17,7 +17,7 @@ class Sample(Document):
     parts: dict[str, Part]
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_written_values_are_read_back(tmp_path):
     sample = Sample(name="a\nb", parts={"x": Part(count=1)})
     assert decode(Sample, encode(sample), "here") == sample
     write(sample, tmp_path / "file")
@@ -35,7 +35,7 @@ def test_what_was_written_is_read(tmp_path):
         ("[", "here: not a document"),
     ],
 )
-def test_what_does_not_fit_is_named(text, words):
+def test_mismatched_events_are_named(text, words):
     with pytest.raises(DocumentError) as raised:
         decode(Sample, text, "here")
     assert str(raised.value).startswith(words)

@@ -97,7 +97,7 @@ KEYS = {
         "method totals logs",
     ),
 }  # fmt: skip
-"""Each document with its keys: they are what users' own programs read, and change with the version only."""
+"""Each document with its keys: they are what users' own programs read, and change only with the version."""
 
 documents = pytest.mark.parametrize("document", [document for document, _ in KEYS.values()], ids=KEYS)
 
@@ -170,14 +170,14 @@ def refusal(document: Document, changes: dict[str, object], folder: Path) -> str
         (Manifest, {"scenario": {"clients": 0}}, "field 'scenario.clients' is wrong: 0: "),
     ],
 )
-def test_what_is_wrong_within_a_part_is_named(
+def test_an_error_within_a_part_is_named(
     kind: type[Document], text: dict[str, object], said: str, tmp_path: Path
 ) -> None:
     document = next(document for document, _ in KEYS.values() if isinstance(document, kind))
     assert said in refusal(document, text, tmp_path)
 
 
-def test_phases_are_told_by_name(tmp_path: Path) -> None:
+def test_phases_are_reported_by_name(tmp_path: Path) -> None:
     assert json.loads(encode(generator_report()))["published"] == {"events": {"warmup": 3, "measure": 20}}
     for phases, said in (
         ({"warmup": 3}, "measure' is missing"),
@@ -187,16 +187,16 @@ def test_phases_are_told_by_name(tmp_path: Path) -> None:
         assert f"field 'published.events.{said}" in told
 
 
-def test_a_fault_adds_what_was_seen_of_it_and_nothing_else_does() -> None:
+def test_only_a_fault_adds_its_observations() -> None:
     hurt = load_result(recovery=RECOVERY, bystanders=BYSTANDERS)
     assert decode(LoadResult, encode(hurt), "here") == hurt
     assert set(json.loads(encode(hurt))) - set(json.loads(encode(load_result()))) == {"recovery", "bystanders"}
     assert "event_bytes" in json.loads(encode(load_result(event_bytes=None)))
 
 
-def test_an_order_by_hand_needs_no_more_than_what_is_to_be_done() -> None:
+def test_an_order_by_hand_needs_only_its_action() -> None:
     assert decode(LoadOrder, '{"do":"mark"}', "here") == LoadOrder(do="mark")
 
 
-def test_there_is_no_document_in_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_document(tmp_path: Path) -> None:
     assert read(LoadStatus, tmp_path / "none") is None

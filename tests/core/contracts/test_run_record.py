@@ -27,14 +27,14 @@ RECORDS = [
 ]
 
 
-def test_rows_come_back_as_they_were_written() -> None:
+def test_rows_are_read_back_as_written() -> None:
     text = summary_text(RECORDS)
     assert read_summary(text, "summary.csv") == [one.row for one in RECORDS]
     assert text.splitlines()[0].split(",") == [*MAIN_COLUMNS, *FURTHER_COLUMNS, "before_p99_ms", "silence_ms"]
     assert read_timeline(timeline_text(RECORDS), "timeline.csv") == [row for one in RECORDS for row in one.seconds]
 
 
-def test_what_was_not_measured_is_an_empty_cell_and_valid_is_a_word() -> None:
+def test_an_unmeasured_figure_is_an_empty_cell_and_valid_is_a_word() -> None:
     cells = dict(zip(*(line.split(",") for line in summary_text(RECORDS[:1]).splitlines()), strict=True))
     assert (cells["broker_cpu_s"], cells["broker_core"], cells["valid"], cells["rate_hz"]) == ("", "", "true", "20.0")
 
@@ -67,7 +67,7 @@ def test_each_missing_column_is_named(column: str) -> None:
         ("run", "", "row 1: field 'run' is wrong: ''"),
     ],
 )
-def test_a_cell_that_is_not_what_its_column_holds_is_named(column: str, cell: str, said: str) -> None:
+def test_a_cell_that_does_not_fit_its_column_is_named(column: str, cell: str, said: str) -> None:
     with pytest.raises(DocumentError, match="measure again") as raised:
         read_summary(changed(summary_text(RECORDS[:1]), column, cell), "summary.csv")
     assert said in str(raised.value)

@@ -32,14 +32,14 @@ STAMP = Stamp("k3f9", 17, "events", "measure", 1_000_000, 2_000_000)
         ({"id": "{stream}{seq}"}, "there is no text between two parts"),
         ({"id": "{stream}-{nr}"}, r"\{nr\} is not known; use \{stream\}"),
         ({"id": "{seq}-{seq}"}, r"\{seq\} occurs twice"),
-        ({"id": "{seq"}, "a brace has no partner"),
+        ({"id": "{seq"}, "a brace is unmatched"),
         ({"id": "{any}"}, "has only {any}"),
         ({"id": "{seq}", "seq": "data.n"}, "leave out one of them"),
         ({"stream": "data.epoch"}, "there is no seq"),
         ({"name": "a\x1b[31m"}, "control characters"),
     ],
 )
-def test_what_cannot_be_a_dialect_is_refused_in_words(fields, says):
+def test_an_invalid_dialect_is_refused_with_the_reason(fields, says):
     with pytest.raises(UsageError, match=f"here: .*{says}" if "unknown" not in says else says):
         parse_dialect(fields, where="here")
 
@@ -101,7 +101,7 @@ def event(data, id="", kind="message"):
         ({"sent": "data.ts", "unit": "iso"}, event('{"ts":"1970-01-01T00:00:01Z"}'), Reading(sent_ns=10**9)),
     ],
 )  # fmt: skip
-def test_what_an_event_says(fields, sse, reading):
+def test_the_values_of_each_event(fields, sse, reading):
     assert EventReader(Dialect(**fields)).read(sse, "events") == [reading]
 
 
@@ -123,7 +123,7 @@ def test_what_an_event_says(fields, sse, reading):
         ({"stamp": "data"}, event("{}"), "not a fanbench stamp: stamp field 'stream' is missing"),
     ],
 )
-def test_an_event_that_is_otherwise_is_told(fields, sse, says):
+def test_a_mismatched_event_is_reported(fields, sse, says):
     with pytest.raises(DialectMismatchError, match=says):
         EventReader(Dialect(**fields)).read(sse, "events")
 
@@ -145,7 +145,7 @@ def test_a_stamp_of_ours_is_found_wherever_it_stands(fields, data):
     assert reading.received_ns is None
 
 
-def test_what_a_replica_adds_is_read_too():
+def test_the_fields_that_a_replica_adds_are_read_too():
     text = '{"server":"replica-1","received_ns":3000000,' + encode(STAMP).decode()[1:]
     (reading,) = EventReader(Dialect()).read(event(text, STAMP.id), "events")
     assert (reading.stamp, reading.server, reading.received_ns) == (STAMP, "replica-1", 3_000_000)
@@ -156,7 +156,7 @@ def test_several_events_in_one_are_told_apart():
     assert [one.seq for one in read] == [1, 2]
 
 
-def test_what_is_no_delivery_and_what_ends_an_answer():
+def test_events_that_are_not_deliveries_or_end_an_answer():
     reader = EventReader(Dialect(ignore=("ping",), end="[DONE]"))
     assert (reader.read(event("", kind="ping"), "events"), reader.read(event("ping"), "events")) == ([], [Reading()])
     assert (reader.ends(event("[DONE]")), reader.ends(event("[DONE"))) == (True, False)
@@ -171,7 +171,7 @@ def test_what_is_no_delivery_and_what_ends_an_answer():
     assert (listed.read(event("[]"), "events"), listed.why_set_aside(event("[]"))) == ([], "an empty list at `items`")
 
 
-def test_beside_a_stamp_that_is_not_there_the_rest_holds():
+def test_without_a_stamp_the_rest_of_the_dialect_applies():
     reader = EventReader(Dialect(stamp="data", id="id"))
     assert reader.read(event("news", "7"), "events") == [Reading(key="7")]
     (stamped,) = reader.read(event(encode(STAMP).decode(), "7"), "events")
@@ -184,7 +184,7 @@ def test_the_dialects_that_come_with_fanbench_read_what_their_servers_send(name)
     assert dialect.about
     text = (resource_folder("dialects") / f"{name}.toml").read_text()
     (sample,) = re.findall(r"^# sends: (.*)$", text, re.M)
-    (known,) = re.findall(r"^# known of it: (.*)$", text, re.M)
+    (known,) = re.findall(r"^# known about it: (.*)$", text, re.M)
     (sse,) = SSEParser().feed(sample.replace("|", "\n").encode() + b"\n\n")
     (reading,) = EventReader(dialect).read(sse, "events")
     told = {"stamp": reading.stamp, "number": reading.seq, "id": reading.key, "time": reading.sent_ns}

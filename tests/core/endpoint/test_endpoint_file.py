@@ -65,7 +65,7 @@ def endpoint_of(tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_an_endpoint_is_refused_in_words(endpoint_of, tmp_path, text, says):
+def test_an_invalid_endpoint_is_refused_with_the_reason(endpoint_of, tmp_path, text, says):
     with pytest.raises(UsageError, match=says) as refused:
         endpoint_of(text)
     assert str(tmp_path / "hub.toml") in str(refused.value)
@@ -79,7 +79,7 @@ def test_an_unknown_name_gets_the_nearest_endpoint():
 
 
 @pytest.mark.parametrize(("name", "contender"), [("nchan", "nchan"), ("sse-starlette", "sse-starlette-hub")])
-def test_those_of_fanbench_are_dialects_still(name, contender):
+def test_fanbenchs_endpoint_files_are_also_dialects(name, contender):
     endpoint = load_endpoint(name, SHIPPED)
     assert (endpoint.name, endpoint.program, endpoint.url) == (contender, name, "")
     at = Service("http://127.0.0.1:81/")
@@ -101,7 +101,7 @@ def test_only_the_stamp_is_read_so_that_clients_may_be_in_several_processes(endp
         assert load_dialect(str(tmp_path / "written.toml"), SHIPPED) == endpoint.dialect
 
 
-def test_load_and_generator_are_given_what_the_file_says(endpoint_of, monkeypatch):
+def test_load_and_generator_get_the_files_settings(endpoint_of, monkeypatch):
     monkeypatch.setenv("HUB_KEY", "hunter2, too")
     endpoint = endpoint_of(
         USUAL + 'headers = ["Accept: a, b", "X-Key: ${HUB_KEY}"]\npublish_headers = ["X-Key: ${HUB_KEY}", "X-B: 1"]\n'
@@ -126,7 +126,7 @@ def test_events_may_be_published_at_another_address(endpoint_of):
     assert elsewhere.request_at(elsewhere.publish, at) == "PUT http://127.0.0.1:9000/api/{topic}"
 
 
-def test_tls_is_given_to_clients_and_publisher_and_its_files_lie_beside_the_endpoint_file(endpoint_of, tmp_path):
+def test_clients_and_publisher_get_tls_with_files_next_to_the_endpoint_file(endpoint_of, tmp_path):
     fields = 'ca_file = "tls/ca.pem"\nsni = "hub.test"\nclient_cert = "/etc/me.pem"\nclient_key = "key.pem"\n'
     endpoint = endpoint_of(HTTPS + fields)
     expected = {
@@ -147,7 +147,7 @@ def test_tls_is_given_to_clients_and_publisher_and_its_files_lie_beside_the_endp
     assert "load_ca_file" in mixed.load_settings(mixed.url, "d.toml")
 
 
-def test_a_program_may_take_events_at_another_port_and_want_its_topics_made():
+def test_a_program_may_accept_events_at_another_port_and_need_topics_to_be_created():
     pushpin, streams = (load_endpoint(name, SHIPPED) for name in ("pushpin", "durable-streams"))
     at = Service("http://127.0.0.1:81", {"http": "127.0.0.1:81", "control": "127.0.0.1:82"})
     assert pushpin.generator_settings(at)["publish"] == "POST http://127.0.0.1:82/publish/"
@@ -163,7 +163,7 @@ def test_a_program_may_take_events_at_another_port_and_want_its_topics_made():
             r"path = '/sse' names no topic.*put \{topic\} into path",
         ),
         (USUAL.replace("publish/{topic}", "publish"), {"topics": "a,b"}, r"publish = 'POST /publish' names no topic"),
-        (USUAL, {"stamp": "compact"}, 'take stamp = "readable"'),
+        (USUAL, {"stamp": "compact"}, 'use stamp = "readable"'),
     ],
 )
 def test_a_scenario_that_cannot_be_run_there_is_refused(endpoint_of, text, fields, says):

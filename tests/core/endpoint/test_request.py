@@ -60,7 +60,7 @@ def test_headers_cookies_and_body_are_filled_in():
         (parse_cookie, "a=1; b=2", "one cookie for each option"),
     ],
 )
-def test_what_no_request_can_have_is_refused(check, text, says):
+def test_an_impossible_request_part_is_refused(check, text, says):
     with pytest.raises(ValueError, match=says):
         check(text)
 

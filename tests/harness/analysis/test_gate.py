@@ -49,7 +49,7 @@ BASE = around(15, 0.02, 1)
         (around(20, 0.02, 3)[:4], "p99_ms>+15%", False, "was not judged: 4 valid rounds"),
     ],
 )
-def test_what_the_gate_says(now: list[float], rule: str, failed: bool, said: str) -> None:
+def test_the_sentences_of_the_gate(now: list[float], rule: str, failed: bool, said: str) -> None:
     (finding,) = gate(BASE, rule).check(measured(now))
     assert said in finding.words
     assert finding.failed is failed
@@ -57,7 +57,7 @@ def test_what_the_gate_says(now: list[float], rule: str, failed: bool, said: str
 
 
 @pytest.mark.slow
-def test_the_same_again_hardly_ever_fails() -> None:
+def test_an_equal_run_rarely_fails_the_gate() -> None:
     failures = sum(
         gate(around(15, 0.1, seed), "p99_ms>+0%").check(measured(around(15, 0.1, seed + 1000)))[0].failed
         for seed in range(80)
@@ -89,13 +89,13 @@ def test_refused_runs_do_not_count() -> None:
     assert not finding.failed
 
 
-def test_a_contender_that_the_baseline_lacks_is_told() -> None:
+def test_a_contender_that_the_baseline_lacks_is_reported() -> None:
     (finding,) = gate(BASE, "p99_ms>+15%").check(measured([90.0] * 6, name="nats"))
     assert not finding.failed
     assert "nats: p99_ms>+15% was not judged: 6 valid rounds with this figure here, 0 in the baseline" in finding.words
 
 
-def test_another_machine_is_told() -> None:
+def test_another_machine_is_reported() -> None:
     *_, last = gate(BASE, "p99_ms>+15%").check(measured(BASE, host={"cpu": "another", "cores": "2"}))
     assert "measured on another machine (an example CPU; here another)" in last.words
     assert not last.failed
@@ -132,7 +132,7 @@ def test_a_gate_is_opened_from_a_directory(baseline: Path) -> None:
         ("p99_ms>+15%", {}, ["nats"], "has 4 valid rounds, too few"),
     ],
 )
-def test_what_cannot_be_a_gate_is_told_before_anything_is_measured(
+def test_an_invalid_gate_is_reported_before_anything_is_measured(
     baseline: Path, rules: str, scenario: dict[str, object], contenders: list[str], said: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
@@ -140,11 +140,11 @@ def test_what_cannot_be_a_gate_is_told_before_anything_is_measured(
     assert said in str(caught.value)
 
 
-def test_a_baseline_over_another_transport_is_none(baseline: Path) -> None:
+def test_a_baseline_over_another_transport_is_not_used(baseline: Path) -> None:
     with pytest.raises(UsageError, match="has no valid run of valkey over ws; it has valkey, nats"):
         BaselineGate.open(baseline, "p99_ms>+15%", SEVEN, ["valkey"], ["ws"])
 
 
-def test_no_baseline_is_told(tmp_path: Path) -> None:
+def test_a_missing_baseline_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a result directory"):
         BaselineGate.open(tmp_path / "none", "p99_ms>+15%", SEVEN, ["valkey"])

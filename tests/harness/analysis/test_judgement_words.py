@@ -32,7 +32,7 @@ def test_equivalents_are_listed_with_the_figures_they_are_equivalent_in() -> Non
     assert (beaten(found), not_settled(found)) == ([], "")
 
 
-def test_who_is_beaten_is_told_with_the_largest_difference_and_by_whom_where_that_is_not_clear() -> None:
+def test_the_beaten_are_named_with_their_largest_difference_and_the_winner_if_unclear() -> None:
     alone = judged(pair("p50", "a", "b", APART), pair("broker", "a", "b", (2.0, 2.5, 3.0)))
     assert unbeaten(alone) == "a is the fastest"
     assert beaten(alone) == ["b is 2.5x slower [2.0, 3.0] in the broker hop"]
@@ -40,7 +40,7 @@ def test_who_is_beaten_is_told_with_the_largest_difference_and_by_whom_where_tha
     assert beaten(several) == ["c is 1.40x slower [1.30, 1.60] at p99 than a"]
 
 
-def test_a_trade_off_is_told_in_both_directions() -> None:
+def test_a_trade_off_is_reported_in_both_directions() -> None:
     found = judged(pair("p50", "a", "b", APART), pair("broker", "b", "a", APART))
     assert unbeaten(found) == (
         "each of a and b is faster in a different figure (b is 1.40x slower [1.30, 1.60] than a at p50 and "
@@ -48,7 +48,7 @@ def test_a_trade_off_is_told_in_both_directions() -> None:
     )
 
 
-def test_what_is_not_settled_names_the_pairs_the_rounds_and_the_minutes() -> None:
+def test_unsettled_pairs_are_named_with_rounds_and_minutes() -> None:
     found = judged(pair("p50", "a", "b", EQUAL), pair("p99", "a", "b", OPEN, more=12))
     assert unbeaten(found) == "it is not settled which of a and b is faster, or whether they are equivalent"
     assert not_settled(found) == (
@@ -71,12 +71,12 @@ def test_those_that_are_called_equivalent_are_so_pair_by_pair(between: tuple[flo
     assert of_figure(found, P50) == ""
 
 
-def test_one_figure_by_itself_says_who_differs_and_what_is_open() -> None:
+def test_one_figure_alone_says_who_differs_and_what_is_open() -> None:
     found = judged(pair("p99", "a", "b", APART), pair("p99", "a", "c", OPEN), pair("p99", "c", "b", APART))
     assert of_figure(found, P99) == "compared with a, b is 1.40x slower [1.30, 1.60]; not settled between a and c"
 
 
-def test_a_look_too_early_to_say_anything_shows_no_interval() -> None:
+def test_a_look_too_early_for_a_judgement_shows_no_interval() -> None:
     early = Interval(1.1, 0.0, math.inf)
     found = judged(PairJudgement("p99", "a", "b", early, 6, 1.25, 18, 4.5))
     assert "at p99 a and b (1.10x so far); about 18 more rounds" in not_settled(found)

@@ -153,7 +153,7 @@ def test_not_settled_says_about_how_many_rounds_would_suffice() -> None:
     assert sum(map(bool, settled)) >= 3
 
 
-def test_the_unbeaten_and_whether_any_of_them_will_do() -> None:
+def test_the_unbeaten_and_whether_they_are_equivalent() -> None:
     assert judged_of(1.0, sd=0.02).choice == "equivalent"
     assert judged_of(1.0, sd=0.02).unbeaten == ("valkey", "nats")
     assert judged_of(1.6, sd=0.02).unbeaten == ("valkey",)

@@ -41,7 +41,7 @@ def test_objectives_are_read(text: str, read: str) -> None:
         ("fanout_p50<1ms", "fanout_p50 was not measured (fanout_p50<1ms wanted)"),
     ],
 )
-def test_a_run_breaks_what_it_breaks(text: str, broken: str) -> None:
+def test_a_run_injects_its_own_faults(text: str, broken: str) -> None:
     assert Slo.parse(text).broken_by(RUN) == broken
 
 

@@ -42,7 +42,7 @@ def false_alarms(medians: dict[str, float], simulations: int = 20, **kinds: obje
 
 
 @pytest.mark.parametrize("contenders", [2, 6, 12])
-def test_a_contender_against_itself_is_no_significant_difference(contenders: int) -> None:
+def test_a_contender_against_itself_does_not_differ(contenders: int) -> None:
     same = {f"valkey#{number}": 15.0 for number in range(contenders)}
     assert false_alarms(same) <= 1
 
@@ -103,7 +103,7 @@ def test_neither_order_nor_unit_matters(order: list[str], unit: float) -> None:
         assert other.ratio.estimate == pytest.approx(one.ratio.estimate)
 
 
-def test_equal_figures_are_no_difference() -> None:
+def test_equal_figures_do_not_differ() -> None:
     same = {name: dict.fromkeys(range(1, 6), 7.0) for name in ("a", "b")}
     (pair,) = differences(same)
     assert not pair.significant

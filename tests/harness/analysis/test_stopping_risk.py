@@ -34,7 +34,7 @@ def test_a_quiet_comparison_ends_early_and_a_noisy_one_continues() -> None:
 
 
 @pytest.mark.slow
-def test_what_differs_by_the_margin_is_hardly_ever_equivalent_under_stopping() -> None:
+def test_a_difference_of_the_margin_is_rarely_called_equivalent_under_stopping() -> None:
     rng = np.random.default_rng(2)
     logs = 0.1 * normal(rng, (2000, 5, 2, LOOKS[-1]))
     logs[:, :, 1] += math.log(MARGIN)

@@ -116,7 +116,7 @@ def test_refused_runs_do_not_count_but_are_reported() -> None:
         ([], "No run finished, so there is nothing to compare."),
         (
             [made_up.run(problems=("generator late",))],
-            "No run is valid, so there is no verdict; the report has the reasons.",
+            "No run is valid, so there is no verdict; the report gives the reasons.",
         ),
     ],
 )
@@ -128,7 +128,7 @@ def test_an_interrupted_comparison_says_so() -> None:
     assert "was interrupted" in said(*(made_up.run("valkey", r) for r in FIVE), complete=False)
 
 
-def test_transports_are_contenders_of_their_own() -> None:
+def test_transports_are_separate_contenders() -> None:
     runs = [made_up.run("valkey", r, transport=t, fanout_ms=f) for r in FIVE for t, f in (("sse", 6), ("ws", 9))]
     words = said(*runs)
     assert "valkey over sse is the fastest" in words

@@ -62,7 +62,7 @@ def test_a_run_is_judged_unless_the_machine_disturbed_it(run: Run, held: bool, j
     assert bool(point.why) is not held
 
 
-def test_a_late_generator_is_the_load_only_where_the_load_fills_the_machine() -> None:
+def test_a_late_generator_is_the_loads_fault_only_if_the_load_fills_the_machine() -> None:
     late = made_up.run(problems=LATE, disturbed=True, usage=FULL)  # 1.8 cores in all
     assert not by_weather(late, cores=2)
     assert by_weather(late, cores=4)
@@ -169,7 +169,7 @@ def test_a_confirmed_answer_has_both_sides_and_the_interval() -> None:
         (SearchAnswer(9, None, True, note="no limit found: it is"), [(9, True)], "; no limit found: it is"),
     ],
 )
-def test_an_answer_says_no_more_than_was_seen(
+def test_an_answer_claims_only_what_was_measured(
     answer: SearchAnswer, outcomes: list[tuple[int, bool]], said: str
 ) -> None:
     assert said in in_words(found(answer, *outcomes))
@@ -225,7 +225,7 @@ def test_a_search_for_each_program_ends_in_one_page_with_their_curves(tmp_path: 
 
 @pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(300)
-def test_the_command_ends_by_itself_within_its_time_and_keeps_every_run(tmp_path: Path) -> None:
+def test_the_command_ends_within_its_time_and_keeps_every_run(tmp_path: Path) -> None:
     done = fanbench(
         *["capacity", "valkey", "--vary", "clients", "--clients", "5", "--duration", "0.5", "--warmup", "0.2"],
         *["--replicas", "1", "--within", "20", "--out", tmp_path, "--json"],

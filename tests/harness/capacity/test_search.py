@@ -41,7 +41,7 @@ def test_the_answer_and_the_step_above_are_run_again():
     assert found.outcomes(found.broke) == [False] * 2
 
 
-def test_nothing_holds():
+def test_no_load_holds():
     found = answer(lambda load: False, start=64, least=2, most=100)
     assert (found.held, found.confirmed) == (None, False)
     assert "even the smallest load, 2" in found.note
@@ -105,7 +105,7 @@ def test_with_little_time_the_answer_is_coarse_and_still_confirmed(runs):
         assert "the time was up" in found.note
 
 
-def test_what_was_found_remains_when_a_run_is_interrupted():
+def test_findings_remain_when_a_run_is_interrupted():
     def holds(load):
         if load > 1000:
             raise KeyboardInterrupt

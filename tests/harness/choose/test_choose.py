@@ -86,7 +86,7 @@ def reasons(found: Answer) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_equals_are_equal_and_what_runs_already_goes_first(results: Path) -> None:
+def test_equals_are_equal_and_running_programs_go_first(results: Path) -> None:
     found = answer(results, **AT_LOAD, have=("redis",))
     groups = left(found)["at-most-once"]
     assert groups[0][0] == "redis"
@@ -109,7 +109,7 @@ def test_a_promise_rules_out_by_what_is_declared_and_by_what_a_fault_showed(resu
     assert re.fullmatch(r"lost 7 of 5000 in broker-kill \(run 2 of \S+-faults\)", reasons(found)["mosquitto-qos1"])
 
 
-def test_replay_is_the_adapters_word(results: Path) -> None:
+def test_replay_is_declared_by_the_adapter(results: Path) -> None:
     found = answer(results, replay=True)
     assert left(found) == {LEAST: [["redis-streams"]]}
     assert "cannot replay" in reasons(found)["mosquitto-qos1"]
@@ -150,7 +150,7 @@ def test_memory_is_that_of_the_largest_run(results: Path) -> None:
     assert answer(results, memory_mb=10).ruled_out == []
 
 
-def test_without_rounds_enough_it_is_not_sure(tmp_path: Path) -> None:
+def test_with_too_few_rounds_it_is_not_certain(tmp_path: Path) -> None:
     folder = stored(tmp_path, "few", [made_up.run(name, 1, fanout_ms=f) for name, f in (("valkey", 6), ("nats", 60))])
     (said,) = choose(Needs(), load_all([folder])).sure
     assert "not certain, because there are fewer than 5 rounds" in said
@@ -194,7 +194,7 @@ def test_nothing_left_says_so(results: Path) -> None:
         {"clients": 900, "replicas": 3, "rate_hz": 7.0, "slo": "p99<22ms"},
     ],
 )
-def test_every_figure_stands_in_the_summary_that_it_cites(results: Path, needs: dict[str, object]) -> None:
+def test_every_cited_figure_is_in_its_summary(results: Path, needs: dict[str, object]) -> None:
     assert figures_found(results, answer(results, **needs)) >= 2
 
 
@@ -202,7 +202,7 @@ def test_every_figure_stands_in_the_summary_that_it_cites(results: Path, needs: 
 @pytest.mark.parametrize(
     "needs", [{}, {"replay": True}, {"clients": 2000, "slo": "p99<20ms, lost=0"}, {"memory_mb": 30}]
 )
-def test_so_do_those_of_the_reference(needs: dict[str, object]) -> None:
+def test_the_references_runs_do_too(needs: dict[str, object]) -> None:
     assert figures_found(REFERENCE, answer(REFERENCE, **needs)) >= 2
 
 
@@ -242,7 +242,7 @@ def figures_found(results: Path, found: Answer) -> int:
         ({"memory": 5}, "unknown need 'memory'; did you mean 'memory_mb'?"),
     ],
 )
-def test_needs_that_cannot_be_read_are_told(given: dict[str, object], said: str) -> None:
+def test_unreadable_needs_are_reported(given: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_needs(None, given)
     assert said in str(caught.value)
@@ -274,7 +274,7 @@ def test_options_go_before_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("integration")
-def test_the_command_line_answers_in_words_and_in_json(results: Path) -> None:
+def test_the_command_line_answers_as_text_and_json(results: Path) -> None:
     needs = Needs.model_validate(AT_LOAD | {"promise": LEAST})
     words = ("choose", results, "--clients", 50, "--replicas", 2, "--rate", 20, "--promise", LEAST)
     here = describe_host()
@@ -293,7 +293,7 @@ def rounds_at(scenario: Scenario, **figures: float) -> list[Run]:
     return [replace(made_up.run(name, r, **figures), scenario=scenario) for r in FIVE for name in ("valkey", "nats")]
 
 
-def test_a_load_of_another_shape_says_nothing(tmp_path: Path) -> None:
+def test_a_load_of_another_shape_is_no_evidence(tmp_path: Path) -> None:
     rooms = made_up.SCENARIO.with_fields(name="rooms", topics="room-{0..9}", schedule="poisson")
     stored(tmp_path, "slow", rounds_at(made_up.SCENARIO, broker_ms=4, fanout_ms=10))
     stored(tmp_path, "rooms", rounds_at(rooms), rooms)
@@ -313,7 +313,7 @@ def test_the_needed_load_weighs_more_than_a_heavier_one(tmp_path: Path) -> None:
     assert set(reasons(answer(tmp_path, **AT_LOAD, slo="p99<25ms"))) == {"valkey", "nats"}
 
 
-def test_websockets_are_no_evidence_for_sse(tmp_path: Path) -> None:
+def test_websocket_results_are_not_evidence_for_sse(tmp_path: Path) -> None:
     runs = [replace(run, transport="ws") for run in rounds_at(made_up.SCENARIO)]
     stored(tmp_path, "ws", runs)
     with pytest.raises(UsageError, match="no comparison with a valid run"):
@@ -325,7 +325,7 @@ def test_memory_that_no_run_shows_is_a_doubt(tmp_path: Path) -> None:
     assert "memory was not measured" in str(answer(tmp_path, **AT_LOAD, memory_mb=100).left)
 
 
-def test_losses_in_faults_count_where_nothing_may_be_lost(results: Path) -> None:
+def test_losses_in_faults_count_if_nothing_may_be_lost(results: Path) -> None:
     found = answer(results, **AT_LOAD, slo="lost=0")
     assert re.fullmatch(r"lost 7 of 5000 in broker-kill \(run 2 of \S+-faults\)", reasons(found)["mosquitto-qos1"])
     assert "mosquitto-qos1" in str(left(answer(results, **AT_LOAD)))
@@ -341,7 +341,7 @@ def test_a_program_that_fanbench_has_no_adapter_for_is_answered(results: Path) -
     assert in_words(found, needs).splitlines()[-1].startswith("Take redis because you already run redis")
 
 
-def test_where_nothing_may_be_lost_what_went_through_faults_goes_first(results: Path) -> None:
+def test_if_nothing_may_be_lost_contenders_proven_in_faults_go_first(results: Path) -> None:
     needs = Needs.model_validate(AT_LOAD | {"slo": "lost=0"})
     last = in_words(choose(needs, loaded(results)), needs).splitlines()[-1]
     assert last.startswith("Take redis-streams because")
@@ -376,7 +376,7 @@ def test_results_of_another_machine_are_left_out_and_counted(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_without_folders_the_results_here_are_read_and_else_the_reference(tmp_path: Path) -> None:
+def test_without_folders_the_local_results_or_the_reference_are_read(tmp_path: Path) -> None:
     assert {result.name for result in newest_results(tmp_path)} == {
         path.name for path in REFERENCE.iterdir() if path.is_dir()
     }

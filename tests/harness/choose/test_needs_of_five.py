@@ -36,7 +36,7 @@ Told = tuple[Needs, Answer, str]
 
 @functools.cache
 def reference() -> Sequence[Result]:
-    """The reference results, read once: a second of a core."""
+    """The reference results, read once: a second of CPU."""
     return load_all([REFERENCE])
 
 
@@ -123,7 +123,7 @@ def assert_ratio(answer: Answer, said: str, faster: str, ratio: float, words: st
     assert product ** (1 / len(common)) == pytest.approx(ratio, abs=0.011)
 
 
-def test_figures_stand_in_the_run_and_the_column_that_they_cite(told: Told) -> None:
+def test_cited_figures_are_in_their_run_and_column(told: Told) -> None:
     _, _, said = told
     found = tables()
     cited = re.findall(r"([a-z0-9_]+_(?:ms|mb)) ([\d.]+)(?: in \S+)? \(run (\d+) of ([^\s)]+)\)", said)

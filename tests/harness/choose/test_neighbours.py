@@ -125,14 +125,14 @@ def test_the_latency_of_a_cluster_is_a_gap_until_it_was_measured(loaded: Sequenc
     )
 
 
-def test_what_already_runs_and_was_not_measured_is_measured_first(loaded: Sequence[Result]) -> None:
+def test_running_but_unmeasured_programs_are_measured_first(loaded: Sequence[Result]) -> None:
     _, said = told(loaded, have=("postgres",))
     last = said.splitlines()[-1]
     assert "But first measure postgres and postgres-outbox, because you already run postgres." in last
     assert re.search(r"Next, because it was not measured: `fanbench compare [^`]*\bpostgres postgres-outbox\b", last)
 
 
-def test_what_became_of_what_already_runs_is_told(loaded: Sequence[Result]) -> None:
+def test_the_outcome_for_running_programs_is_reported(loaded: Sequence[Result]) -> None:
     _, said = told(loaded, have=("rabbitmq",))
     assert re.search(r"rabbitmq, which you already run, is left too; \S+ is [\d.]+x faster in ", said)
     _, said = told(loaded, have=("redis",), nodes=3, promise=LEAST)
@@ -158,13 +158,13 @@ def test_a_program_has_its_usual_names(word: str, program: str | None) -> None:
     assert bool(unknown_programs([word])) is (program is None)
 
 
-def test_a_protocol_is_no_program_and_the_programs_that_speak_it_are_named() -> None:
+def test_for_a_protocol_the_programs_that_speak_it_are_named() -> None:
     (said,) = unknown_programs(["MQTT"])
     assert said.startswith("MQTT is a protocol, which mosquitto, mosquitto-qos1, nats-mqtt and rabbitmq-mqtt speak")
     assert said.endswith("name the program that you run, mosquitto, nats or rabbitmq")
 
 
-def test_where_faults_decide_and_none_was_tried_it_says_so_and_tries_them_next(loaded: Sequence[Result]) -> None:
+def test_if_faults_decide_but_were_not_measured_they_come_next(loaded: Sequence[Result]) -> None:
     _, said = told(loaded, max_silence="5s")
     last = said.splitlines()[-1]
     assert "but what faults do to it was not measured" in last
@@ -173,7 +173,7 @@ def test_where_faults_decide_and_none_was_tried_it_says_so_and_tries_them_next(l
     assert "2 deploys a day: what each loses was not measured" in said
 
 
-def test_a_load_beyond_the_measured_one_is_told_in_each_dimension(loaded: Sequence[Result]) -> None:
+def test_a_load_beyond_the_measured_one_is_reported_in_each_dimension(loaded: Sequence[Result]) -> None:
     answer, _ = told(loaded, clients=10**6, rate_hz=60, payload_bytes=100)
     assert answer.warnings[0].startswith(
         "50 measured clients stand for 1,000,000, 20,000 times as many and 20 measured events/s stand for 60, 3 times as many: "
@@ -183,7 +183,7 @@ def test_a_load_beyond_the_measured_one_is_told_in_each_dimension(loaded: Sequen
     assert "fanbench capacity valkey --vary rate" in answer.commands[0].command or "nats" in answer.commands[0].command
 
 
-def test_results_of_another_shape_are_told(loaded: Sequence[Result]) -> None:
+def test_results_of_another_shape_are_reported(loaded: Sequence[Result]) -> None:
     answer, _ = told(loaded, topics=50, schedule="poisson")
     assert any(
         said.startswith("nothing was measured with 50 topics and the schedule poisson") for said in answer.warnings
@@ -204,7 +204,7 @@ def test_a_run_with_more_clients_is_cited(loaded: Sequence[Result], tmp_path: Pa
     )
 
 
-def test_the_days_of_all_results_are_told(loaded: Sequence[Result]) -> None:
+def test_the_dates_of_all_results_are_shown(loaded: Sequence[Result]) -> None:
     answer, _ = told(loaded)
     first, second = loaded
     dated = [
@@ -222,7 +222,7 @@ def test_one_contender_is_no_choice_between_several(tmp_path: Path) -> None:
     assert last.startswith("Take valkey because it is the only one left with its promise")
 
 
-def test_a_run_with_a_fault_beside_a_comparison_is_none_of_its_rounds(tmp_path: Path) -> None:
+def test_a_run_with_a_fault_is_not_a_round_of_the_comparison(tmp_path: Path) -> None:
     broken = made_up.fault_run("valkey", "replica-kill", fanout_ms=900)
     _, said = told(load_all([stored(tmp_path, "beside", [*rounds("valkey", "nats"), broken])]))
     assert re.search(r"valkey: p99_ms [\d.]+ \(run \d+ of \S+-beside\), [\d.]+ to \d\d\.\d+ over 5 rounds", said)
@@ -239,7 +239,7 @@ def test_clusters_endpoints_and_anti_patterns_are_no_basis(parent: Path, tmp_pat
     assert "nchan" not in str(answer.left)
 
 
-def test_results_that_answer_nothing_tell_why_and_what_to_do(tmp_path: Path, parent: Path) -> None:
+def test_results_without_an_answer_give_the_reason_and_the_next_step(tmp_path: Path, parent: Path) -> None:
     refused = [replace(run, problems=("generator late: free the machine",)) for run in rounds("valkey", "nats")]
     folder = stored(tmp_path, "refused", refused)
     with pytest.raises(UsageError, match=r"each of the 10 runs of \S+ was refused\. First reason: generator late"):
@@ -261,7 +261,7 @@ def test_results_that_answer_nothing_tell_why_and_what_to_do(tmp_path: Path, par
 @pytest.mark.parametrize(
     ("name", "value"), [("replicas", 65), ("rate_hz", 2e6), ("payload_bytes", 2**21), ("topics", 10**6)]
 )
-def test_what_no_scenario_can_hold_is_refused_with_the_limit(name: str, value: float) -> None:
+def test_needs_beyond_a_scenario_are_refused_with_the_limit(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"{name}: .*up to"):
         parse_needs(None, {name: value})
 

@@ -54,7 +54,7 @@ def test_three_nodes_rule_out_what_has_no_cluster_and_what_is_silent_for_too_lon
     assert "Ruled out" in in_words(answer, Needs(nodes=3, max_silence="5s"))
 
 
-def test_what_was_not_measured_is_said_with_the_command(results: Path) -> None:
+def test_an_unmeasured_figure_is_reported_with_its_command(results: Path) -> None:
     answer = choose(Needs(nodes=3), load_all([next(results.glob("*broadcast"))]))
     (gap,) = [gap for gap in answer.not_measured if "nats-cluster" in gap.what]
     assert gap.command is not None
@@ -76,8 +76,8 @@ def test_a_silence_is_a_time(text: str, seconds: float | None) -> None:
 
 
 @pytest.mark.parametrize("text", ["5", "soon", "-1s", "5m"])
-def test_what_is_no_time_is_refused(results: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="no time; write 5s or 800ms"):
+def test_an_invalid_time_is_refused(results: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="not a duration; write 5s or 800ms"):
         choose(Needs(nodes=3, max_silence=text), load_all([results]))
 
 

@@ -44,7 +44,7 @@ def test_each_cell_is_filled_and_no_acknowledged_event_is_lost(answer):
         assert all(int(row["delivered"]) + int(row["lost"]) == int(row["expected"]) for row in csv.DictReader(file))
 
 
-def test_the_declared_settings_stand_beside_the_result(answer):
+def test_the_declared_settings_are_shown_with_the_result(answer):
     _, folder, done = answer
     settings = json.loads((folder / "manifest.json").read_text())["settings"]
     assert settings["valkey-streams-sentinel?down_after_ms=2000"]["down_after_ms"] == 2000
@@ -66,14 +66,14 @@ def test_a_fault_of_nodes_is_refused_for_one_process_and_says_why(tmp_path):
     assert "valkey is not a cluster" in done.stderr
 
 
-def test_a_leader_that_does_not_exist_is_said(tmp_path):
+def test_a_missing_leader_is_reported(tmp_path):
     done = fanbench("faults", "nats-cluster", "--fault", "leader-kill", "--out", tmp_path)
     assert done.returncode == 2
     assert "nats-cluster has no leader: see connected-node-kill" in done.stderr
 
 
 @pytest.mark.parametrize("contender", ["valkey-streams-sentinel", "nats-jetstream-r3", "rabbitmq-quorum"])
-def test_a_leader_that_is_cut_off_breaks_no_promise_but_that_of_who_cannot_keep_it(contender, tmp_path):
+def test_a_cut_off_leader_breaks_only_promises_that_cannot_be_kept(contender, tmp_path):
     if (why := why_not()) is not None:
         pytest.skip(why)
     done = fanbench("faults", contender, "--fault", "leader-cut", *SMALL, "--out", tmp_path, "--json", timeout_s=250)
@@ -89,7 +89,7 @@ def test_a_leader_that_is_cut_off_breaks_no_promise_but_that_of_who_cannot_keep_
     assert not [name for name in psutil.net_if_stats() if name.startswith("fanbench-")]
 
 
-def test_a_cut_is_left_out_and_said_where_networks_cannot_be_made(tmp_path):
+def test_a_cut_without_networks_is_left_out_and_reported(tmp_path):
     unshared = ["setpriv", "--inh-caps", "-all", "--bounding-set", "-all"] if os.geteuid() == 0 else []
     words = ["faults", "valkey-sentinel", "--fault", "leader-cut", "--out", str(tmp_path)]
     done = subprocess.run([*unshared, *FANBENCH, *words], capture_output=True, text=True, timeout=100)

@@ -56,7 +56,7 @@ def test_the_demo_streams_events_from_every_replica_and_ends_with_ctrl_c(demo):
 @pytest.fixture
 def nginx():
     """Its path."""
-    return find_nginx() or missing("nginx is not installed; make brokers does it")
+    return find_nginx() or missing("nginx is not installed; run `make brokers`")
 
 
 @pytest.mark.usefixtures("nginx")

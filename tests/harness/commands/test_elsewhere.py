@@ -62,7 +62,7 @@ def answer(integration, elsewhere):
     return json.loads(fanbench(*words, cwd=elsewhere).stdout)
 
 
-def test_relative_paths_mean_what_they_mean_to_the_person(elsewhere, answer):
+def test_relative_paths_are_resolved_for_the_user(elsewhere, answer):
     assert measured(Path(answer["folder"]))["clients"] == "6"
     assert Path(answer["folder"]).parent == elsewhere / "mine" / "out"
     assert Path(answer["report"]).is_file()

@@ -71,7 +71,7 @@ def assert_measured(row):
 
 @pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(300)
-def test_nchan_is_measured_beside_replicas_in_one_report(tmp_path):
+def test_nchan_is_measured_with_replicas_in_one_report(tmp_path):
     require_here(nchan)
     rows, folder = compared(tmp_path, "memory", "--endpoint", "nchan")
     assert set(rows) == {"memory", "nchan"}
@@ -124,7 +124,7 @@ http {{
 @pytest.mark.usefixtures("integration")
 @pytest.mark.timeout(600)
 def test_a_service_behind_tls_that_wants_a_certificate_is_measured(tmp_path):
-    nginx = find_nginx() or missing("nginx is not installed; make brokers does it")
+    nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
     require_here(sse_starlette)
     folder, port = tmp_path / "tls", free_port()
     folder.mkdir()
@@ -168,7 +168,7 @@ def test_every_service_that_can_be_installed_is_measured(tmp_path):
         ("", ("sse", "ws"), "--endpoint nchan and --transport sse,ws: .*leave --transport out"),
     ],
 )
-def test_what_does_not_go_with_an_endpoint_is_refused(replicas_at, transports, says):
+def test_options_that_contradict_an_endpoint_are_refused(replicas_at, transports, says):
     with pytest.raises(UsageError, match=says):
         require_endpoints_here(["nchan"], replicas_at, transports)
 

@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def the_guard(started):
-    """Its own: lanes have guards, too."""
+    """The guard of the command itself: lanes have guards, too."""
     guards = [p for p in started.seen if any(word.endswith("core/guard.py") for word in command_line(p))]
     (guard,) = [p for p in guards if p.ppid() == started.process.pid]
     return guard

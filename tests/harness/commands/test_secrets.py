@@ -51,7 +51,7 @@ def shown_by_ps(started: Started) -> str:
     ],
     ids=["compare", "faults"],
 )
-def test_a_marked_password_is_in_nothing_that_is_written_or_shown(command, url, tmp_path):
+def test_a_marked_password_is_neither_written_nor_shown(command, url, tmp_path):
     out, log = tmp_path / "results", tmp_path / "terminal"
     started = Started(command[0], url, *command[1:], *SMALL, "--out", out, log=log)
     try:
@@ -99,7 +99,7 @@ def test_ps_shows_stars_and_the_program_sees_what_it_was_given(given, shown):
 
 
 @pytest.mark.subprocess
-def test_bytes_that_are_no_text_are_hidden_too():
+def test_bytes_that_are_not_text_are_hidden_too():
     assert started(b"redis://probe:\xff@h", b"\xfe")[0] == "fanbench redis://probe:***@h \ufffd"
 
 

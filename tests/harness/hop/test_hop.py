@@ -30,7 +30,7 @@ from tests.harness.command import fanbench
         (None, None, "not measured"),
     ],
 )
-def test_the_dearer_one_binds(library_us: float | None, broker_us: float | None, said: str) -> None:
+def test_the_more_expensive_one_is_the_limit(library_us: float | None, broker_us: float | None, said: str) -> None:
     assert what_binds(library_us, broker_us).startswith(said)
 
 
@@ -52,16 +52,16 @@ def hop_of(contender: str, bare: BareLoop | None = None) -> ContenderHop:
         (figures(), []),
         (figures(achieved_hz=989.0), ["achieved 989 of 1,000 messages/s offered (limit 99%)"]),
         (figures(lost=3), ["lost 3 of 4,000 messages"]),
-        (figures(lost=4000, p50_us=None, p99_us=None), ["none of 4,000 messages came: check that what receives"]),
+        (figures(lost=4000, p50_us=None, p99_us=None), ["none of 4,000 messages came: check that the receiver"]),
     ],
 )
-def test_a_rate_that_was_not_achieved_and_losses_are_told(found: HopFigures, said: list[str]) -> None:
+def test_a_missed_rate_and_losses_are_reported(found: HopFigures, said: list[str]) -> None:
     told = problems(found, OFFERED_HZ)
     assert len(told) == len(said)
     assert all(problem.startswith(words) for problem, words in zip(told, said, strict=True))
 
 
-def test_a_second_copy_makes_up_for_no_other_message() -> None:
+def test_a_duplicate_does_not_replace_another_message() -> None:
     arrivals = Arrivals(3)
     assert not arrivals.add(message(0, 0, 200), 5)  # warm-up
     assert not arrivals.add(message(0, 100, 200), 150)
@@ -87,7 +87,7 @@ async def test_a_hop_counts_and_times_each_message() -> None:
     assert found.client_us > 0
 
 
-async def test_a_rate_beyond_the_loop_shows_as_not_achieved() -> None:
+async def test_an_impossible_rate_is_reported_as_not_achieved() -> None:
     plan = hop_plan("memory://beyond", rate_hz=1e6, duration_s=0.02, warmup_s=0)
     found = await measure_hop(plan)
     assert any("achieved" in problem for problem in problems(found, plan.rate_hz))
@@ -123,7 +123,7 @@ def test_a_contender_that_fails_leaves_the_others_their_figures(monkeypatch, cap
     assert "nats: no word" in printed.err
 
 
-def test_the_table_fits_a_terminal_and_each_figure_stands_below_its_heading() -> None:
+def test_the_table_fits_a_terminal_and_each_figure_is_below_its_heading() -> None:
     bare = BareLoop(LoopFigures(client_us=150.0, messages_hz=5000.0, published=1500), 20.0)
     console = Console(width=80, file=StringIO())
     console.print(hop._table([hop_of("rabbitmq-confirms", bare), hop_of("rabbitmq-confirms")]))

@@ -32,7 +32,7 @@ def test_nothing_has_no_percentile():
     require_clocks(report, found)
 
 
-def test_figures_are_of_what_grew_between_two_looks_over_all_replicas():
+def test_figures_come_from_the_growth_between_two_samples_of_all_replicas():
     report = generator_report(published={"events": PhaseCounts(warmup=10, measure=100)})
     before = [ReplicaCounters({0.001: 1000.0, INF: 1000.0}, 5.0), ReplicaCounters({0.001: 0.0, INF: 7.0}, 1.0)]
     after = [ReplicaCounters({0.001: 1110.0, INF: 1110.0}, 5.011), ReplicaCounters({0.001: 110.0, INF: 117.0}, 1.011)]
@@ -46,7 +46,7 @@ def test_figures_are_of_what_grew_between_two_looks_over_all_replicas():
     ("ahead_ms", "bound_ms", "right"),
     [(0.02, 0.05, True), (-0.04, 0.0, True), (20.0, 0.1, False), (-20.0, 0.1, False), (20.0, 30.0, True)],
 )
-def test_a_replica_by_another_clock_cannot_be_timed(ahead_ms, bound_ms, right):
+def test_a_replica_with_another_clock_cannot_be_timed(ahead_ms, bound_ms, right):
     report = generator_report(clocks={"replica-1": ClockOffset(ahead_ms=ahead_ms, bound_ms=bound_ms)})
     figures = HopFigures(
         messages=1,
@@ -65,7 +65,7 @@ def test_a_replica_by_another_clock_cannot_be_timed(ahead_ms, bound_ms, right):
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_replica_tells_its_counters(tmp_path):
+def test_a_replica_reports_its_counters(tmp_path):
     with running(tmp_path, broker_url="memory://") as replica:
         found = counters_of(ReplicaElsewhere(f"http://127.0.0.1:{replica.port}"))
         assert INF in found.buckets

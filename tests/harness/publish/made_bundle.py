@@ -109,7 +109,7 @@ class Place:
 
     member: str
     keys: tuple[str | int, ...]
-    """Down to a leaf of a JSON document; row and column of a table."""
+    """The keys down to a leaf of a JSON document, or the row and the column of a table."""
 
     @property
     def field(self) -> str:

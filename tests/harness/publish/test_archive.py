@@ -1,4 +1,4 @@
-"""A file that is no bundle, or a malicious one, is refused in one line with the reason and the next step."""
+"""A file that is not a bundle, or a malicious one, is refused in one line with the reason and the next step."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_is_cut_off(left: int, tmp_path: Path) -> None:
         "\x1b[2J/manifest.json",
     ],
 )
-def test_a_file_that_does_not_belong_into_a_bundle(name: str, tmp_path: Path) -> None:
+def test_a_file_that_does_not_belong_in_a_bundle(name: str, tmp_path: Path) -> None:
     said = refusal(archive(MEMBERS | {name: b"{}"}), tmp_path)
     assert "is not a file of a bundle" in said
     assert "\x1b" not in said
@@ -93,7 +93,7 @@ def test_a_zip_bomb(tmp_path: Path) -> None:
 
 
 def test_files_within_files(tmp_path: Path) -> None:
-    """Each file contains the next one with its head: a thousand files of 16 MB in a file hardly larger than one."""
+    """Each file contains the next one with its head: a thousand files of 16 MB in a file barely larger than one."""
     names, data, heads = [INDEX, *(f"r{number}/manifest.json" for number in range(20))], b"0" * 10_000, []
     for name in reversed(names):
         one = archive({name: data})
@@ -115,10 +115,10 @@ def test_files_within_files(tmp_path: Path) -> None:
     )
     bomb = data + directory + end
     assert len(bomb) < 20_000
-    assert "its files are larger than it is" in refusal(bomb, tmp_path)
+    assert "its files are larger than the archive" in refusal(bomb, tmp_path)
 
 
-def test_sizes_that_do_not_agree(tmp_path: Path) -> None:
+def test_contradictory_sizes_are_refused(tmp_path: Path) -> None:
     """A central directory that lists more than there is."""
     data = bytearray(pack(MEMBERS))
     place = data.index(b"PK\x01\x02")
@@ -143,7 +143,7 @@ def test_bytes_that_belong_to_no_file(extra: bytes, tmp_path: Path) -> None:
     assert "bytes that belong to none of its files" in said or "truncated or damaged" in said
 
 
-def test_a_file_that_is_no_bundle(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_bundle(tmp_path: Path) -> None:
     assert "it has no bundle.json" in refusal(pack({"compared/manifest.json": b"{}"}), tmp_path)
     with pytest.raises(UsageError, match="there is no such file"):
         unpack(tmp_path / "none")

@@ -26,7 +26,7 @@ from tests.ui.conftest import browser, page  # noqa: F401 - fixtures
 pytestmark = pytest.mark.slow
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 PARTS = ("capacity-valkey", "failovers-connected", "transports")
-"""Of the reference results, the small ones: a verdict over 16 contenders takes seconds."""
+"""The small reference results: a verdict over 16 contenders takes seconds."""
 EARLIER, LATER = "2026-11-25", "2026-11-28"
 LINK = re.compile(r'<a href="([^"#]+)"')
 
@@ -102,7 +102,7 @@ def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(site: W
                 assert (site.index.parent / name).parent.joinpath(target).is_file(), f"{name} leads to {target}"
 
 
-def test_what_is_left_out_is_named_with_its_reason(site: WrittenSite) -> None:
+def test_omissions_are_named_with_their_reasons(site: WrittenSite) -> None:
     told = {one.file: one.why for one in site.left_out}
     assert told.keys() == {"forged.fanbench.zip", "cut.fanbench.zip"}
     assert "faults/report.json" in told["forged.fanbench.zip"]
@@ -137,7 +137,7 @@ def test_the_same_bundle_twice_is_one_and_the_same_bundles_give_the_same_bytes(b
     assert files(first) == files(write_site([one, tmp_path / "b.fanbench.zip"], tmp_path / "second"))
 
 
-def test_what_somebody_else_wrote_into_a_bundle_does_not_end_the_site(tmp_path: Path) -> None:
+def test_a_foreign_bundle_does_not_end_the_site(tmp_path: Path) -> None:
     long = "nats://" + "h" * 300
     runs = [replace(run, contender=long) if run.contender == "nats" else run for run in made_bundle.compared_runs()]
     for date in ("soon", LATER):

@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_leaves_the_old_bundle(stored: Path, tmp_path: Path)
 def test_a_device_and_a_fifo_are_not_replaced_by_a_bundle(stored: Path, tmp_path: Path) -> None:
     os.mkfifo(fifo := tmp_path / "fifo")
     for path in (Path("/dev/full"), fifo):
-        with pytest.raises(UsageError, match="no regular file"):
+        with pytest.raises(UsageError, match="not a regular file"):
             write_bundle([stored / "search"], path)
     link, target = tmp_path / "link.zip", tmp_path / "target.zip"
     link.symlink_to(target)
@@ -87,7 +87,7 @@ def told(members: dict[str, bytes], folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_what_was_bundled_is_verified(stored: Path, tmp_path: Path) -> None:
+def test_a_bundle_verifies(stored: Path, tmp_path: Path) -> None:
     path = write_bundle([stored], tmp_path / "all.zip")
     found = verify(path)
     assert found.differences == ()
@@ -104,7 +104,7 @@ def test_what_was_bundled_is_verified(stored: Path, tmp_path: Path) -> None:
     assert write_bundle([stored], tmp_path / "again.zip").read_bytes() == path.read_bytes()
 
 
-def test_the_faults_that_a_verdict_rests_on_are_taken_in(bundles: dict[str, dict[str, bytes]]) -> None:
+def test_the_faults_behind_a_verdict_are_included(bundles: dict[str, dict[str, bytes]]) -> None:
     assert {name.partition("/")[0] for name in bundles["compared"]} == {"bundle.json", "compared", "faults"}
     assert b"replica killed" in bundles["compared"]["compared/report.json"]
 
@@ -206,7 +206,7 @@ def test_a_directory_that_contradicts_itself_is_not_bundled(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_stale_verdict_is_worked_out_anew(tmp_path: Path) -> None:
+def test_a_stale_verdict_is_derived_again(tmp_path: Path) -> None:
     folder = made_bundle.store(tmp_path / "compared", made_bundle.compared_runs())
     assert load_manifest(folder).verdict == ()
     found = verify(write_bundle([folder], tmp_path / "x.zip"))
@@ -221,7 +221,7 @@ def test_a_refused_run_that_got_more_than_was_expected_is_no_contradiction(tmp_p
     assert verify(write_bundle([folder], tmp_path / "x.zip")).differences == ()
 
 
-def test_what_still_runs_and_what_has_one_name_twice_is_refused(stored: Path, tmp_path: Path) -> None:
+def test_running_or_equally_named_results_are_refused(stored: Path, tmp_path: Path) -> None:
     running = tmp_path / "x.partial"
     (stored / "compared").rename(running)
     try:

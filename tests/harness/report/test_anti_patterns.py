@@ -42,7 +42,7 @@ def test_it_is_never_proposed(tmp_path: Path):
     assert not any("valkey-per-client" in command.command for command in answer.commands)
 
 
-def test_where_it_stands_alone_in_its_promise_the_advice_is_that_of_the_other():
+def test_an_anti_pattern_alone_in_its_promise_yields_to_the_other_promise():
     stored = [
         made_up.run(name, r, delivery="at-least-once") for r in FIVE for name in ("valkey-streams", "redis-streams")
     ]

@@ -30,7 +30,7 @@ def compared():
     return made_up.comparison(runs)
 
 
-def test_an_endpoint_is_judged_by_its_latency_beside_the_others(compared):
+def test_an_endpoint_is_judged_by_its_latency_among_the_others(compared):
     (family,) = families(compared)
     assert set(family.judgement.contenders) == {"valkey", "nats", "nchan"}
     judged = {
@@ -60,7 +60,7 @@ def test_services_have_colours_that_no_other_line_has():
     assert len(set(colours.values())) == len(colours)
 
 
-def test_the_report_says_what_is_not_known_of_it(compared):
+def test_the_report_says_what_is_unknown_about_it(compared):
     view = comparison_view(compared, draw=False)
     (said,) = [line for line in view.method if line.startswith("nchan is a service that streams the events itself")]
     assert "Not measured: its broker hop, its fan-out hop, its gaps" in said
@@ -75,7 +75,7 @@ def test_a_cause_that_cannot_be_known_is_not_0():
 
 
 @pytest.mark.slow
-def test_the_bar_of_its_latency_is_whole(compared):
+def test_the_bar_of_its_latency_is_not_split(compared):
     found = [standing for standing in standings(compared) if standing.contender == "nchan"]
     figure = hops(found)
     drawn = sum(bar.get_width() for bar in figure.axes[0].patches)

@@ -53,7 +53,7 @@ def test_a_few_runs_have_no_interval_but_the_lowest_and_the_highest():
     assert "3 runs, lowest to highest" in failover_table([found]).rows[0][1].small
 
 
-def test_a_node_that_led_as_well_is_told():
+def test_a_node_that_also_led_is_reported():
     runs = [node_run("nats-jetstream-r3", "connected-node-kill", n, 100) for n in (1, 2)]
     for number, run in enumerate(runs):
         run.figures["broken_node_led"] = float(number)
@@ -61,7 +61,7 @@ def test_a_node_that_led_as_well_is_told():
     assert "the node led in 1 of them" in failover_table(failovers(made)).rows[0][1].small
 
 
-def test_a_node_that_had_to_be_started_again_is_told():
+def test_a_node_that_had_to_be_restarted_is_reported():
     runs = [node_run("rabbitmq-cluster", "leader-cut", n, 100) for n in (1, 2)]
     for number, run in enumerate(runs):
         run.figures["needed_help"] = float(number)
@@ -80,10 +80,10 @@ def test_the_table_has_every_cell_the_quickest_contender_first(comparison):
     assert "· one run" in follower.small
     assert "4 lost, 4 of them acknowledged · promised not to" in follower.small
     assert table.rows[0][1].kind == "warn"
-    assert table.rows[0][2].text == "not measured"  # it could have been
+    assert table.rows[0][2].text == "not measured"  # this fault is possible for it
 
 
-def test_a_cell_that_cannot_be_says_why_and_one_with_refused_runs_counts_them():
+def test_an_impossible_cell_gives_the_reason_and_refused_runs_are_counted():
     runs = [node_run("nats-cluster", "connected-node-kill", 1, 20), node_run("valkey-sentinel", "leader-kill", 1, 2000)]
     runs.append(node_run("valkey-sentinel", "leader-kill", 2, 2000, problems=("the machine was busy",)))
     made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
@@ -97,7 +97,7 @@ def test_a_cell_that_cannot_be_says_why_and_one_with_refused_runs_counts_them():
     assert "one run · 1 refused" in led.small
 
 
-def test_each_declared_setting_stands_in_a_row(comparison):
+def test_each_declared_setting_has_a_row(comparison):
     (table,) = settings_tables(comparison)
     rows = [[cell.text for cell in row] for row in table.rows]
     assert rows == [
@@ -121,9 +121,9 @@ def test_the_report_opens_with_failovers_and_says_what_each_fault_is(comparison)
     assert "What each fault did" not in text
 
 
-def test_runs_that_were_done_at_once_are_told(comparison):
-    assert "2 runs were done at once" in " ".join(view_of(replace(comparison, lanes=2)).method)
-    assert "runs were done at once" not in " ".join(view_of(comparison).method)
+def test_concurrent_runs_are_reported(comparison):
+    assert "2 runs ran at the same time" in " ".join(view_of(replace(comparison, lanes=2)).method)
+    assert "runs ran at the same time" not in " ".join(view_of(comparison).method)
 
 
 def test_faults_of_nodes_that_were_not_measured_are_named(comparison):

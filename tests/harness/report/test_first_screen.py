@@ -111,7 +111,7 @@ class Stored:
 
     folder: Path
     rows: list[Row]
-    """Valid ones, over SSE."""
+    """The valid runs over SSE."""
     histograms: Mapping[str, Mapping[str, str]]
     manifest: Mapping[str, object]
     cache: dict[tuple[str, str], HdrHistogram] = field(default_factory=dict)
@@ -206,7 +206,7 @@ def alike(said: str, wanted: str) -> bool:
 def range_problems(said: str, stored: Stored, name: str) -> list[str]:
     match = re.fullmatch(r"([\d.]+)–([\d.]+)", said)
     if match is None:
-        return [f"{name}: {said!r} is no range"]
+        return [f"{name}: {said!r} is not a range"]
     low, high = float(match[1]), float(match[2])
     estimate = stored.merged(name, "latency").get_value_at_percentile(99) / 1000
     inner_low, inner_high = resampled(stored, name)
@@ -292,7 +292,7 @@ def declared(heading: str, name: str, stored: Stored) -> str | Sequence[str]:
             if line.startswith(f"| {wanted} |") and len(line.split("|")) == 5
         ]
         return DASH if name == "memory" else [rows[0][2].strip(), version]
-    raise AssertionError(f"a column that nothing is known of: {heading}")
+    raise AssertionError(f"an unknown column: {heading}")
 
 
 def versions(stored: Stored) -> Mapping[str, str]:
@@ -435,7 +435,7 @@ def test_losses_and_rounds_of_faults_agree_with_the_files(lossy: Path) -> None:
     assert re.search(r"not rabbitmq \([\d.]+x slower in p\d+\)", screen.answer)
 
 
-def test_what_was_not_measured_has_a_dash_and_its_command_with_minutes(lossy: Path) -> None:
+def test_an_unmeasured_figure_has_a_dash_and_a_command_with_minutes(lossy: Path) -> None:
     screen = screen_of(lossy)
     rows = {row[0][0]: row for row in screen.rows[1:]}
     assert rows["rabbitmq"][[cell[0] for cell in screen.rows[0]].index("broker killed")][0] == DASH

@@ -175,7 +175,7 @@ def test_commands_in_a_sentence_are_code(sentence: str, html: str) -> None:
     assert with_code(sentence) == html
 
 
-def test_both_themes_have_every_colour_and_no_chart_has_one_of_its_own(few: Path) -> None:
+def test_both_themes_have_every_colour_that_charts_use(few: Path) -> None:
     text = written(few)
     assert THEMES["light"].keys() == THEMES["dark"].keys()
     used = set(re.findall(r"var\(--([a-z]+)\)", text))
@@ -233,7 +233,7 @@ def test_little_to_show_is_still_a_report(tmp_path: Path, made: list[Run]) -> No
     assert ("Refused runs" in page.text) == any(run.problems for run in made)
 
 
-def test_what_is_no_result_directory_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_result_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a result directory"):
         build_report([tmp_path], markdown=False)
 
@@ -358,7 +358,7 @@ def test_losses_are_shown_with_their_causes_and_only_where_there_are_any() -> No
     assert "What was lost, and why" not in [one.title for one in view_of_runs(runs(FEW)).tables]
 
 
-def test_what_nobody_watched_is_reported_as_text_and_never_a_figure() -> None:
+def test_unwatched_parts_are_reported_as_text_and_never_as_a_figure() -> None:
     unseen = [made_up.run("nats://b1", r, usage={}, not_watched=("broker", "server", "others")) for r in FIVE]
     (row,) = table_rows(made_up.comparison(unseen))
     assert row.broker_cpu == row.server_cpu == row.broker_mb == row.server_mb == "not watched"

@@ -152,7 +152,7 @@ def test_on_paper_no_table_is_cut_off_and_the_method_is_there(page: Page, report
     assert page.locator(".scale:visible, .tip:visible, .wide:visible").count() == 0
 
 
-def test_of_several_results_the_first_screens_are_on_paper(page: Page, report: Path) -> None:  # noqa: F811
+def test_the_first_screen_of_each_result_is_printed(page: Page, report: Path) -> None:  # noqa: F811
     opened(page, report)
     compared = page.locator(".decided")
     assert compared.get_by_role("heading", name="Charts", exact=True).is_visible()

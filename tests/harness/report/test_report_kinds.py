@@ -54,7 +54,7 @@ def test_a_capacity_search_keeps_its_verdict_and_shows_every_run(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_searches_stand_beside_each_other(tmp_path: Path) -> None:
+def test_several_searches_share_a_chart(tmp_path: Path) -> None:
     for name in ("valkey", "nats"):
         stored(tmp_path / "all", search_runs(), made_up.search(name))
     page = Page(Path(build_report([tmp_path / "all"], markdown=False)).read_text())
@@ -83,7 +83,7 @@ def test_a_search_without_an_answer_has_no_bar() -> None:
 
 
 @pytest.mark.slow
-def test_searches_beside_each_other_have_a_curve_each_in_one_chart() -> None:
+def test_several_searches_have_one_curve_each_in_one_chart() -> None:
     points = made_up.search().points
     refused = points[-1].model_copy(update={"load": 9000, "held": False, "by_harness": True})
     searches = {name: made_up.search(name).model_copy(update={"points": (*points, refused)}) for name in ("a", "b")}
@@ -97,7 +97,7 @@ def test_searches_beside_each_other_have_a_curve_each_in_one_chart() -> None:
     assert load_curves({"a": made_up.search().model_copy(update={"points": points[:1]})}) is None
 
 
-def test_where_the_harness_ends_is_no_limit_of_the_contender() -> None:
+def test_the_harnesss_limit_is_not_the_contenders() -> None:
     search = made_up.search()
     points = [point.model_copy(update={"by_harness": point.load == 4400}) for point in search.points]
     ended = search.model_copy(update={"points": tuple(points)})
@@ -166,7 +166,7 @@ def test_one_run_of_each_names_nobody() -> None:
     )
 
 
-def test_who_stands_out_over_rounds_is_named_with_its_interval_and_nobody_where_ranges_overlap() -> None:
+def test_an_outlier_is_named_with_its_interval_unless_ranges_overlap() -> None:
     rounds = range(1, 6)
     apart = [stalled(n, ms + r / 10, r) for r in rounds for n, ms in (("valkey", 11.0), ("nats", 30.0))]
     mean = mean_interval([3.0 + r / 100 for r in rounds])
@@ -229,7 +229,7 @@ def test_a_directory_of_faults_gets_the_report_of_faults(tmp_path: Path) -> None
     assert "is the fastest" not in page.text
 
 
-def test_no_valid_fault_run_is_no_verdict() -> None:
+def test_without_a_valid_fault_run_there_is_no_verdict() -> None:
     (sentence,) = faults_verdict(made_up.comparison([made_up.fault_run("valkey", "link-cut", problems=("x",))]))
     assert "there is no verdict" in sentence
 

@@ -42,7 +42,7 @@ def comparison():
     return made_up.comparison(runs, name="tokens", scenario=SESSIONS)
 
 
-def test_who_resumes_is_named_with_the_wait_of_the_reader_who_waited_longest(comparison):
+def test_those_who_resume_are_named_with_the_longest_wait(comparison):
     first, second = resumption_told(comparison)
     assert first.startswith("After a replica's death valkey-streams resumes every session without losing")
     assert first.endswith("waited longest waited 3.6 s (3.4 to 3.78) with valkey-streams.")
@@ -53,7 +53,7 @@ def test_who_resumes_is_named_with_the_wait_of_the_reader_who_waited_longest(com
     )
 
 
-def test_these_runs_rank_nobody(comparison):
+def test_these_runs_are_not_ranked(comparison):
     assert {standing.contender: len(standing.runs) for standing in standings(comparison)} == {
         "valkey": 5, "valkey-streams": 5,
     }  # fmt: skip
@@ -79,13 +79,13 @@ def test_a_contender_whose_runs_were_refused_is_named(comparison):
     runs = [run for run in comparison.runs if not (run.contender == "valkey" and run.scenario.faults)]
     runs += [killed("valkey", 6, 100, problems=("the machine was busy",))]
     refused = made_up.comparison(runs, name="tokens", scenario=SESSIONS)
-    assert "The runs of valkey in which a replica died were refused; the report has the reasons." in resumption_told(
+    assert "The runs of valkey in which a replica died were refused; the report gives the reasons." in resumption_told(
         refused
     )
     assert session_tables(refused)[0].rows[-1][1].text == "refused"
 
 
-def test_a_visit_that_got_something_twice_is_not_whole():
+def test_a_visit_with_a_duplicate_is_not_complete():
     runs = [
         killed("valkey-streams", n, 3000, "at-least-once", duplicated=2, figures={"complete_visits": 0.95})
         for n in (1, 2)

@@ -26,7 +26,7 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_files")
-def test_the_runs_before_are_kept(tmp_path: Path) -> None:
+def test_earlier_runs_are_kept(tmp_path: Path) -> None:
     folder = opened(tmp_path)
     stored, refused = 0, ""
     while not refused:
@@ -37,7 +37,7 @@ def test_the_runs_before_are_kept(tmp_path: Path) -> None:
             refused = str(error)
     assert stored >= 1
     with pytest.raises(
-        FanbenchError, match=f"the {stored} runs before are kept in {tmp_path}/.*-incomplete; make room"
+        FanbenchError, match=f"the {stored} earlier runs are kept in {tmp_path}/.*-incomplete; make room"
     ):
         folder.finish(complete=True)
     assert os.strerror(errno.EFBIG) in refused
@@ -57,7 +57,7 @@ def test_a_full_output_gives_one_line() -> None:
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_reader_that_stops_is_no_error() -> None:
+def test_a_reader_that_stops_is_not_an_error() -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as pipe:

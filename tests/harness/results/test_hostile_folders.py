@@ -56,7 +56,7 @@ def nested(folder: Path, name: str) -> None:
 
 @functools.cache
 def bomb_of_2_gb() -> str:
-    """A block of 16 MB that stands for itself, 128 times: to compress 2 GB takes six seconds of a core."""
+    """The compressed block of 16 MB, repeated 128 times: compressing 2 GB would take six CPU seconds."""
     packer, piece, times = zlib.compressobj(9, wbits=-15), bytes(1 << 24), 128
     block = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
     check = (times * len(piece) % 65521 << 16) + 1  # Adler-32 of zeros
@@ -105,7 +105,7 @@ HARM = {
 
 
 SOME_HARM = ("a FIFO as manifest.json", "a zip bomb", "100,000,000 topics")
-"""For commands that read a folder as `report` does."""
+"""For commands that read a folder in the same way as `report`."""
 CASES = [(command, harm) for command in ("report", "choose") for harm in HARM]
 CASES += [(command, harm) for command in ("export", "bundle") for harm in SOME_HARM]
 

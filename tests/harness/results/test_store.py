@@ -45,7 +45,7 @@ def without_histograms(run: Run) -> Run:
     return dataclasses.replace(run, histograms={})
 
 
-def test_what_is_stored_comes_back(tmp_path: Path) -> None:
+def test_stored_runs_are_read_back(tmp_path: Path) -> None:
     other = made_up.SCENARIO.with_fields(clients=20, faults=[{"kind": "link-cut", "at_s": 1}])
     runs = [
         made_up.run("valkey", 1),
@@ -261,7 +261,7 @@ def damage_missing_file(path: Path) -> None:
         (damage_missing_file, "timeline.csv: No such file"),
     ],
 )
-def test_a_directory_that_is_no_result_gets_one_line(tmp_path: Path, damage: object, said: str) -> None:
+def test_a_directory_without_a_result_gets_one_line(tmp_path: Path, damage: object, said: str) -> None:
     path = stored(tmp_path, made_up.run())
     damage(path)  # type: ignore[operator]
     with pytest.raises(UsageError) as caught:

@@ -57,8 +57,8 @@ def test_losses_are_findings_and_do_not_refuse_the_run():
         ({"achieved_hz": 19.7}, ["achieved 19.7 of 20", "lower --rate"]),
         ({"offered_hz": 20.3}, ["achieved 20.0 of 20.3", "lower --rate"]),
         ({"offered_hz": 0.0, "achieved_hz": 0.0}, ["no event was due", "raise --rate"]),
-        ({"latency_ms": LATE}, ["generator late: p99", "10.0 ms", "7.5 ms without its lateness", "may make 2.0 ms"]),
-        ({"latency_ms": HALF_LATE}, ["generator late: p50", "2.5 ms", "may make 0.5 ms"]),
+        ({"latency_ms": LATE}, ["generator late: p99", "10.0 ms", "7.5 ms without its lateness", "may add 2.0 ms"]),
+        ({"latency_ms": HALF_LATE}, ["generator late: p50", "2.5 ms", "may add 0.5 ms"]),
         ({"usage": GOOD.usage | {"load": BUSY}}, ["load at 95%", "lower --clients"]),
         ({"usage": GOOD.usage | {"server": BUSY}}, ["the replica is the bottleneck", "add --replicas"]),
         ({"usage": GOOD.usage | {"server": BUSY, "load": BUSY}}, ["the replica is the bottleneck"]),
@@ -124,7 +124,7 @@ def test_a_busy_broker_is_a_finding():
     assert problems(replace(GOOD, usage=GOOD.usage | {"broker": BUSY})) == ()
 
 
-def test_strangers_may_use_the_same_share_of_a_large_machine() -> None:
+def test_other_processes_may_use_the_same_share_of_a_large_machine() -> None:
     assert problems(replace(GOOD, others_cores=1.0, cores=64)) == ()
 
 

@@ -82,12 +82,12 @@ def test_the_workload_has_as_many_replicas_as_there_are():
         ([NATS], ["sse", "ws"], "--transport sse,ws: a running worker has one locustfile"),
     ],
 )
-def test_what_it_cannot_measure_is_refused_with_the_reason(contenders, transports, words):
+def test_an_unmeasurable_run_is_refused_with_the_reason(contenders, transports, words):
     with pytest.raises(UsageError, match=words):
         parsed().require_usable(contenders, transports)
 
 
-def test_there_fanbench_can_only_cause_faults_of_clients():
+def test_in_a_deployment_fanbench_only_causes_client_faults():
     can = {kind for kind in KINDS if impossible(Fault(kind=kind), NATS, parsed()) is None}
     assert can == {"clients-stall", "clients-cut", "clients-churn"}
     broken = parsed(breaking="x", mending="y")

@@ -45,7 +45,7 @@ def run_at_endpoint(parts=WATCHED, *, others_cores=0.01, delivered=200, causes=N
     return assemble_run(endpoint_contender("nchan"), SCENARIO, 1, Findings(evidence, load, window, 10, True, None, 0))
 
 
-def test_what_an_endpoint_does_not_tell_is_absent_and_comes_back_so():
+def test_figures_that_an_endpoint_does_not_report_are_absent_when_read_back():
     run = as_stored(run_at_endpoint())
     assert run.problems == ()
     assert (run.published, run.expected, run.delivered, run.lost) == (20, 200, 200, 0)
@@ -69,7 +69,7 @@ def test_a_service_that_somebody_else_runs_is_not_watched():
     assert record_of(as_stored(run), 1).row.main.server_cpu_s is None
 
 
-def test_what_no_client_received_is_the_services_and_what_is_not_known_is_no_cause():
+def test_undelivered_events_are_charged_to_the_service_and_unknown_causes_are_absent():
     causes = {Cause.CONNECTION: 3, Cause.UNEXPLAINED: 2, Cause.TAIL: 1}
     evidence = Evidence([generator_report()], [], [{"events": 10}], causes, endpoint=True)
     assert expected_deliveries(evidence) == 200
@@ -120,13 +120,13 @@ def test_the_processes_of_the_service_count_as_server():
     assert (elsewhere.connected(), elsewhere.grown_mb(), elsewhere.stats()) == (7, None, [])
 
 
-def test_others_are_not_told_where_a_part_of_the_run_is_among_them():
+def test_others_are_unknown_if_they_include_a_part_of_the_run():
     sampler = Sampler(dict, others=False)
     sampler.start()
     assert sampler.stop().others_cores is None
 
 
-def test_clients_that_hear_nothing_are_told_where_to_look(tmp_path):
+def test_an_error_about_silent_clients_says_where_to_look(tmp_path):
     at = bed(SCENARIO)
     at.load.out = tmp_path / "load.json"
     at.load.finish = lambda: result
@@ -145,7 +145,7 @@ def test_clients_that_hear_nothing_are_told_where_to_look(tmp_path):
 
 
 class Topics(BaseHTTPRequestHandler):
-    """Creates what it is asked to, but one."""
+    """Creates everything that it is asked to, except one."""
 
     def do_PUT(self):
         self.server.asked.append((self.path, self.headers["X-Key"]))
@@ -169,7 +169,8 @@ def test_each_topic_is_prepared_before_clients_come(tmp_path):
         prepare_topics(own, ["a", "b/c"], Service(url))
         assert server.asked == [("/made/a", "of a"), ("/made/b%2Fc", "of b/c")]
         with pytest.raises(
-            TransientError, match=r"prepare = 'PUT /made/\{topic\}' for topic 'bad': status 409 Conflict; mend prepare"
+            TransientError,
+            match=r"prepare = 'PUT /made/\{topic\}' for topic 'bad': status 409 Conflict; correct prepare",
         ):
             prepare_topics(own, ["bad"], Service(url))
     finally:
@@ -185,7 +186,7 @@ def test_faults_are_not_for_endpoints(tmp_path):
     contender = endpoint_contender("nchan")
     broken = SCENARIO.with_fields(faults=[Fault(kind="clients-cut", at_s=1.0).model_dump()])
     for scenario, transport, says in (
-        (broken, "sse", "breaks its own replicas only"),
+        (broken, "sse", "breaks only its own replicas"),
         (SCENARIO, "ws", "leave out --transport"),
     ):
         with Children() as children, pytest.raises(UsageError, match=says):

@@ -45,7 +45,7 @@ def test_a_failure_without_output_says_so(run):
         run("false")
 
 
-def test_a_signal_is_no_exit_code(run):
+def test_a_signal_is_not_an_exit_code(run):
     with pytest.raises(FanbenchError, match="was ended by signal 9"):
         run("kill -9 $$")
 

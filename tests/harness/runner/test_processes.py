@@ -58,14 +58,14 @@ def test_a_replica_that_is_dead_has_no_stats(replica):
 
 
 @pytest.mark.subprocess
-def test_clients_of_a_replica_that_does_not_answer_are_not_taken_for_none(replica, tmp_path):
+def test_clients_of_a_silent_replica_do_not_count_as_none(replica, tmp_path):
     replica.child = spawn("replica-1", [sys.executable, "-c", "print('out of memory')"], tmp_path / "log")
     replica.child.wait(30)
     with pytest.raises(FanbenchError, match=f"{replica.url}/stats: no answer; .*out of memory"):
         testbed.Testbed(find_contender("memory"), None, None, [replica], None, [], [], None).clients_of_topics()
 
 
-def test_an_answer_that_is_no_stats_is_named_by_address_and_field(replica):
+def test_an_invalid_stats_answer_is_named_by_address_and_field(replica):
     with http.server.HTTPServer(("127.0.0.1", replica.port), _Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with pytest.raises(DocumentError, match=f"^{replica.url}/stats: field 'server' is missing"):
@@ -73,7 +73,7 @@ def test_an_answer_that_is_no_stats_is_named_by_address_and_field(replica):
         server.shutdown()
 
 
-def test_what_the_load_says_is_read_and_what_does_not_fit_is_named(tmp_path):
+def test_the_loads_result_is_read_and_mismatches_are_named(tmp_path):
     load = Load(None, tmp_path / "out", tmp_path / "status", tmp_path / "control")
     assert load.status() == LoadStatus()
     write(LoadStatus(clients=3, reached=2, deliveries=1), load.status_file)

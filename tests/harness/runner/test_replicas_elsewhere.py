@@ -61,7 +61,7 @@ def test_two_addresses_of_one_replica_are_refused(replica):
         wait_until_ready(twice, MEMORY, 30)
 
 
-def test_a_client_of_somebody_else_would_be_counted(replica):
+def test_a_foreign_client_would_be_counted(replica):
     with SseClient(replica.port):
         replica.wait_clients(1)
         with pytest.raises(NotReadyError, match="has 1 clients that do not belong to this run: close them"):
@@ -129,7 +129,7 @@ def answering(answer):
 @pytest.mark.parametrize(
     "answer", [b"-ERR unknown command 'GET'\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b""]
 )
-def test_an_incomplete_answer_is_no_answer(answer):
+def test_an_incomplete_answer_is_not_an_answer(answer):
     with answering(answer) as (url, _):
         one = ReplicaElsewhere(url)
         with pytest.raises(NotReadyError, match=url):

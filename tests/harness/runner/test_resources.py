@@ -40,7 +40,7 @@ def test_cpu_of_a_grandchild_counts_for_its_part(burner):
 
 
 @pytest.mark.usefixtures("integration")
-def test_cpu_of_strangers_is_seen_as_others(burner):
+def test_cpu_of_foreign_processes_counts_as_others(burner):
     sampler = Sampler(lambda: {"load": []})
     sampler.start()
     assert burner.stdout.readline() == "burnt\n"
@@ -76,7 +76,7 @@ def test_cpu_is_finer_than_a_tick_of_the_system():
 
 
 @pytest.mark.usefixtures("integration")
-def test_a_process_that_is_stopped_is_seen():
+def test_a_stopped_process_is_detected():
     process = subprocess.Popen(["sleep", "60"])
     try:
         sampler = Sampler(lambda: {"server": [process.pid], "load": []})

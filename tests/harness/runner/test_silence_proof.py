@@ -14,7 +14,7 @@ from tests.missing import missing
 pytestmark = [pytest.mark.usefixtures("integration"), pytest.mark.timeout(200)]
 EXACT_S, WITHIN_S = 3.0, 0.05
 CLIENTS, RATE_HZ = 2, 100
-"""Few: what was held back comes at once, and each client is heard again only after those before it were read."""
+"""Few, because the held events come at once, and each client hears again only after those before it were read."""
 ATTEMPTS = 3
 """Another program that takes the cores for a moment makes the silence longer.
 
@@ -52,7 +52,7 @@ def test_an_outage_of_three_seconds_is_read_back_within_50_ms_whatever_the_broke
 @pytest.mark.soak
 @pytest.mark.parametrize("name", ["valkey-sentinel", "nats-cluster", "rabbitmq-cluster"])
 def test_it_is_read_back_beside_a_run_of_another_lane(name, tmp_path):
-    """Whose nodes are restarted, one after the other, again and again."""
+    """Contenders whose nodes are restarted, one after the other, again and again."""
     words = ("faults", "nats-jetstream-r3", "--fault", "rolling-restart", "--rounds", 50, "--out", tmp_path / "beside")
     beside = Started(*words, log=tmp_path / "log")
     try:
@@ -66,7 +66,7 @@ def test_it_is_read_back_beside_a_run_of_another_lane(name, tmp_path):
 
 
 def _read_back(name, tmp_path):
-    """The silence of the first attempt that is exact, or else of the last."""
+    """The silence of the first attempt that is exact, otherwise of the last."""
     found = []
     while not any(abs(silence - EXACT_S) <= WITHIN_S for silence in found) and len(found) < ATTEMPTS:
         found.append(silence_s(name, tmp_path / str(len(found)), EXACT_S))

@@ -37,7 +37,7 @@ def rounds_of(order, name):
     return [job.round for job in order if job.contender.name == name]
 
 
-def test_undisturbed_runs_are_done_once_and_no_round_is_added():
+def test_undisturbed_runs_happen_once_and_no_round_is_added():
     assert done(lambda job, order: "", spare_rounds=SPARE_ROUNDS) == JOBS
 
 
@@ -56,13 +56,13 @@ def test_a_part_at_its_limit_is_not_tried_again():
     assert order == JOBS
 
 
-def test_what_cannot_succeed_is_tried_once_and_the_others_continue():
+def test_a_permanent_failure_is_tried_once_and_the_others_continue():
     order = done(lambda job, order: "permanent" if job.contender.name == "nats" else "", spare_rounds=SPARE_ROUNDS)
     assert rounds_of(order, "nats") == [1]
     assert rounds_of(order, "valkey") == [1, 2, 3, 4, 5]
 
 
-def test_what_cannot_succeed_is_tried_with_one_fault_and_no_other():
+def test_a_permanent_failure_is_tried_with_one_fault_only():
     contenders = [find_contender("valkey"), find_contender("nats")]
     matrix = faults.plan(contenders, faults.choose_faults([], 1.0, None, None), SCENARIO.with_fields(rounds=2))
     order = done(lambda job, order: "permanent" if job.contender.name == "nats" else "", matrix)
@@ -70,7 +70,7 @@ def test_what_cannot_succeed_is_tried_with_one_fault_and_no_other():
     assert len(rounds_of(order, "valkey")) == len(matrix) / 2
 
 
-def test_what_cannot_succeed_over_one_transport_is_tried_over_the_other():
+def test_a_permanent_failure_over_one_transport_is_tried_over_the_other():
     both = plan([find_contender("valkey")], SCENARIO, ["sse", "ws"])
     order = done(lambda job, order: "permanent" if job.transport == "ws" else "", both)
     assert [job.transport for job in order].count("ws") == 1

@@ -1,4 +1,4 @@
-"""Runs side by side: which lane does which, and what becomes of a run whose lane ends."""
+"""Runs side by side: which lane does which, and what happens to a run whose lane ends."""
 
 import os
 import signal
@@ -94,7 +94,7 @@ def results(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_every_lane_reports_its_runs_and_what_fails_is_stored_as_refused(integration, results):
-    """Brokers whose URL no adapter takes, which fails at once and for good: the second round is not tried."""
+    """Brokers whose URL no adapter accepts, a permanent failure: the second round is not tried."""
     contenders = [replace(find_contender("redis://127.0.0.1:1"), name=name, url=f"{name}://a") for name in ("x", "y")]
     parts = [[Job(one, TINY, number, f"round {number} {one.name}") for number in (1, 2)] for one in contenders]
     said = []

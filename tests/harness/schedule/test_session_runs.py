@@ -1,4 +1,4 @@
-"""A comparison of sessions goes on with runs in which a replica dies; others do not."""
+"""A comparison of sessions continues with runs in which a replica dies; others do not."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_never_more_rounds_of_it_than_of_the_comparison():
     [Scenario(rounds=5), SESSIONS.with_fields(faults=[{"kind": "broker-stop", "at_s": 1, "for_s": 1}])],
     ids=["no sessions", "faults of its own"],
 )
-def test_no_other_comparison_breaks_anything_unasked(scenario):
+def test_other_comparisons_inject_no_fault(scenario):
     assert {job.scenario.faults for job in plan(TWO, scenario)} == {scenario.faults}
 
 

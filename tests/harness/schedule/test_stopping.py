@@ -114,7 +114,7 @@ def test_five_rounds_run_even_if_the_time_is_too_short() -> None:
     assert settled(comparison)
 
 
-def test_where_nothing_is_valid_five_rounds_are_enough() -> None:
+def test_without_valid_runs_five_rounds_are_enough() -> None:
     refused = ([made_up.run("valkey", n, scenario=SCENARIO, problems=("late",))] for n in range(1, ROUNDS + 1))
     until, comparison = go_on(refused)
     assert (comparison.rounds, until.stopping.settled) == (5, False)

@@ -51,7 +51,7 @@ def test_the_number_of_workers_is_the_smallest_that_fits(wanted):
 
 
 @given(loads, st.floats(1.1, 10))
-def test_a_larger_load_takes_no_less(wanted, factor):
+def test_a_larger_load_never_needs_less(wanted, factor):
     larger = WantedLoad(math.ceil(wanted.clients * factor), wanted.rate_hz, wanted.replicas, 0, wanted.topics)
     try:
         plan, more = size(wanted, COSTS, HostLimits()), size(larger, COSTS, HostLimits())
@@ -69,7 +69,7 @@ def test_a_larger_load_takes_no_less(wanted, factor):
         (HostLimits(link_gbit=0.001), "a worker host's link"),
     ],
 )
-def test_the_limit_that_ends_first_is_named_with_what_to_do(limits, what):
+def test_the_first_limit_is_named_with_the_next_step(limits, what):
     plan = size(MILLION, COSTS, limits)
     assert not plan.fits
     assert plan.ends_first.what == what
