@@ -71,7 +71,7 @@ def _nothing(comparison: Comparison) -> str:
     if not comparison.runs:
         return "No run finished, so there is nothing to compare."
     of = " without a fault" if any(run.valid for run in comparison.runs) else ""
-    return f"No run{of} is valid, so there is no verdict; the report has the reasons."
+    return f"No run{of} is valid, so there is no verdict; the report gives the reasons."
 
 
 def _answer(comparison: Comparison, found: Sequence[Family]) -> list[str]:
