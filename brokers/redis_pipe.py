@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
 from typing import Any
-
-from hiredis import pack_command
 
 from brokers.api import Done
 from brokers.connection import publish_error
@@ -15,7 +11,7 @@ from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind, standard_kind
 from brokers.link import Link
 from brokers.reconnect import heartbeat_s
-from brokers.redis_feed import RedisFeed
+from brokers.redis_commands import Answered, Command, RedisCommands
 from brokers.redis_link import (
     MAX_TOPIC_BYTES,
     Connection,
@@ -28,9 +24,6 @@ from brokers.redis_link import (
 )
 from brokers.redis_primary import WATCH_S, by_sentinel, require_primary
 from brokers.topic_names import TopicNames
-
-Command = tuple[str | bytes | int, ...]
-Answered = Callable[[Any], None]
 
 
 class Pipe:
@@ -46,9 +39,8 @@ class Pipe:
         self.kind_of = kind_of
         self._endpoint = endpoint
         self._key = key
-        self._feed: RedisFeed | None = None
+        self._commands: RedisCommands | None = None
         self._cause = "not connected"
-        self._waiting: deque[Answered] = deque()
 
     def begin(self, command: Command, answered: Answered) -> None:
         """Send a command with the next `flush`; `answered` is called with its reply, or its error.
@@ -56,11 +48,7 @@ class Pipe:
         Raises:
             BrokerError: there is no connection.
         """
-        if self._feed is None:
-            raise self._down()
-        self._waiting.append(answered)
-        # hiredis packs the command: redis-py's Python code takes as long as the rest of a publish.
-        self._feed.write(pack_command(command))  # type: ignore[arg-type]
+        self._open().begin(command, answered)
 
     def publish(self, topic: str, command: Command, done: Done) -> None:
         """Send a command that publishes on a topic, like `begin` of `BeginsPublishing`.
@@ -78,8 +66,8 @@ class Pipe:
 
     def flush(self) -> None:
         """Send the begun publishes; see `BeginsPublishing`."""
-        if self._feed is not None:
-            self._feed.flush()
+        if self._commands is not None:
+            self._commands.flush()
 
     def submit(self, *command: str | bytes | int) -> asyncio.Future[Any]:
         """Send a command at the end of this turn of the event loop; the future has its reply, or its error.
@@ -87,20 +75,12 @@ class Pipe:
         Raises:
             BrokerError: there is no connection.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        return self._open().submit(*command)
 
-        def answered(reply: Any) -> None:
-            if future.done():  # the caller was cancelled
-                return
-            if isinstance(reply, Exception):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
-
-        self.begin(command, answered)
-        if self._feed is not None:
-            self._feed.flush_soon()
-        return future
+    def _open(self) -> RedisCommands:
+        if self._commands is None:
+            raise self._down()
+        return self._commands
 
     def _down(self) -> BrokerError:
         return BrokerError(self._endpoint, "publish", self._cause, CauseKind.LOST)
@@ -115,15 +95,12 @@ class Pipe:
 
     async def serve(self, connection: Connection) -> None:
         """Write, read and check that the broker answers, until one of them fails."""
-        self._feed = RedisFeed(connection, self._answer)
+        commands = self._commands = RedisCommands(connection)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._feed.wait_end())
+            tasks.create_task(commands.wait_end())
             tasks.create_task(self._beat())
             if by_sentinel(self._endpoint):
                 tasks.create_task(watch_primary(self.link.target, connection, itself=False))
-
-    def _answer(self, reply: Any) -> None:
-        self._waiting.popleft()(reply)
 
     async def _beat(self) -> None:
         """Check that the server answers and is still the primary; with PING if the user may not ask that."""
@@ -143,11 +120,10 @@ class Pipe:
 
     def lost(self, cause: str) -> None:
         """Fail the callers that wait for a reply."""
-        self._feed = None
+        commands, self._commands = self._commands, None
         self._cause = f"connection lost: {cause}"
-        waiting, self._waiting = self._waiting, deque()
-        for answered in waiting:
-            answered(self._down())
+        if commands is not None:
+            commands.fail(self._down())
 
     async def hang_up(self, connection: Connection) -> None:
         """Close the socket."""

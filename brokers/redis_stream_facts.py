@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from brokers.redis_link import Connection, ResponseError, ask
+from brokers.redis_link import ResponseError
+from brokers.redis_primary import Ask
 
 START = b"0-0"
 _SCRIPT = """
@@ -39,13 +40,13 @@ class RedisStreamFacts:
     """Id of the entry after the position, if it was requested and exists."""
 
 
-async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
+async def facts_of(ask: Ask, stream: str) -> RedisStreamFacts:
     """Read the stream's facts.
 
     Raises:
         TooLargeError: its first or last entry is too large.
     """
-    found = await _asked(connection, "XINFO", "STREAM", stream)
+    found = await _asked(ask, "XINFO", "STREAM", stream)
     if not found:
         return RedisStreamFacts()
     facts = dict(zip(found[::2], found[1::2], strict=True))
@@ -55,22 +56,22 @@ async def facts_of(connection: Connection, stream: str) -> RedisStreamFacts:
     )
 
 
-async def ids_of(connection: Connection, stream: str, position: bytes) -> RedisStreamFacts:
+async def ids_of(ask: Ask, stream: str, position: bytes) -> RedisStreamFacts:
     """Read the facts from ids alone, and which entry follows a position.
 
     Raises:
         ResponseError: this user may not run scripts.
     """
-    found = await _asked(connection, "EVAL", _SCRIPT, 1, stream, position or START)
+    found = await _asked(ask, "EVAL", _SCRIPT, 1, stream, position or START)
     if not found:
         return RedisStreamFacts()
     first, last, length, added, following = found
     return RedisStreamFacts(first or last, last, length, added, following)
 
 
-async def _asked(connection: Connection, *command: str | bytes | int) -> Sequence[Any]:
+async def _asked(ask: Ask, *command: str | bytes | int) -> Sequence[Any]:
     try:
-        found: Sequence[Any] = await ask(connection, *command)
+        found: Sequence[Any] = await ask(*command)
     except ResponseError as error:
         if "no such key" in str(error):
             return ()
@@ -78,10 +79,10 @@ async def _asked(connection: Connection, *command: str | bytes | int) -> Sequenc
     return found
 
 
-async def require_reading(connection: Connection, stream: str) -> None:
+async def require_reading(ask: Ask, stream: str) -> None:
     """Request no entries, only the error that a read would raise.
 
     Raises:
         ResponseError: this user may not read it, or it is not a stream.
     """
-    await ask(connection, "XREAD", "COUNT", 1, "STREAMS", stream, "$")
+    await ask("XREAD", "COUNT", 1, "STREAMS", stream, "$")

@@ -7,17 +7,16 @@ crash of the server only if the server keeps an append-only file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 from brokers import inbox, tls
 from brokers.api import Delivery, Done, Gap, Message
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, Refusal, standard_kind
 from brokers.link import Link
-from brokers.log_reader import Entry, LogReader
+from brokers.log_reader import LogReader
 from brokers.options import text, whole_number
 from brokers.recent_entries import RECENT
 from brokers.reconnect import finish, heartbeat_s, keep_up, quietly
@@ -35,8 +34,10 @@ from brokers.redis_link import (
     watch_primary,
 )
 from brokers.redis_pipe import Pipe
-from brokers.redis_primary import ROLE, SENTINEL_OPTIONS, WATCH_S, by_sentinel, require_primary
+from brokers.redis_primary import ROLE, SENTINEL_OPTIONS, WATCH_S, Ask, by_sentinel, require_primary
 from brokers.redis_stream_facts import START, RedisStreamFacts, facts_of, ids_of, order, require_reading
+from brokers.redis_stream_history import RedisStreamHistory
+from brokers.redis_stream_reads import StreamRead, StreamReads
 from brokers.topic_names import TopicNames
 
 STREAM = text("stream", "key of the stream that all topics share", default_words="fanbench, or the run's name")
@@ -46,24 +47,6 @@ LENGTH = whole_number("length", "approximate number of entries that the stream k
 def stream_of(endpoint: Endpoint) -> str:
     """The stream's key."""
     return endpoint.get(STREAM) or endpoint.prefix
-
-
-def parse(entries: Sequence[Any], pass_by: Callable[[str], None]) -> list[tuple[bytes, str, bytes]]:
-    """Position, topic and payload of each entry of ours; others may add entries with any content."""
-    found = []
-    for id, fields in entries:
-        if fields and len(fields) >= 4 and fields[0] == b"topic" and fields[2] == b"payload":
-            try:
-                found.append((id, fields[1].decode(), fields[3]))
-            except UnicodeDecodeError:
-                pass_by("a topic that is not UTF-8")
-        else:
-            pass_by("an entry without the fields topic and payload")
-    return found
-
-
-def _ignore(_: str) -> None:
-    """History skips the entries that were skipped when they were live."""
 
 
 class RedisStreamsProducer:
@@ -114,7 +97,8 @@ class RedisStreamsConsumer:
         self._far_behind = max(1, endpoint.get(LENGTH) // 2)
         """If an answer has this many entries, some may have been dropped before they were read."""
         self.inbox = inbox.Inbox(endpoint.get(inbox.BUFFER), tells_end=True)
-        self.feed = LogReader(endpoint, self.inbox, b"", self._history, TopicNames(endpoint, MAX_TOPIC_BYTES))
+        self.history = RedisStreamHistory(endpoint, self.link, self._stream)
+        self.feed = LogReader(endpoint, self.inbox, b"", self.history.read, TopicNames(endpoint, MAX_TOPIC_BYTES))
 
     async def subscribe(self, *topics: str, since_ns: int | None = None) -> dict[str, Refusal]:
         """Return at once or, with history, once its first entries arrive."""
@@ -130,10 +114,11 @@ class RedisStreamsConsumer:
     async def dial(self) -> Connection:
         """Connect, and find the position to read from: at first the stream's end, later the last position."""
         connection = await open_connection(self.link.target, self._stream)
+        ask_server = partial(ask, connection)
         try:
-            facts = await self._facts(connection)
-            await require_reading(connection, self._stream)
-            known = await self._has(connection, self.feed.position) if self.feed.position else True
+            facts = await self._facts(ask_server)
+            await require_reading(ask_server, self._stream)
+            known = await self._has(ask_server, self.feed.position) if self.feed.position else True
         except BaseException:
             await finish(quietly(close(connection), self._endpoint.timeout_s))
             raise
@@ -156,66 +141,71 @@ class RedisStreamsConsumer:
             self.feed.resumed(0)
         return connection
 
-    async def _facts(self, connection: Connection) -> RedisStreamFacts:
+    async def _facts(self, ask_server: Ask) -> RedisStreamFacts:
         if self._large:
-            return await ids_of(connection, self._stream, self.feed.position)
+            return await ids_of(ask_server, self._stream, self.feed.position)
         try:
-            return await facts_of(connection, self._stream)
+            return await facts_of(ask_server, self._stream)
         except TooLargeError:
             self._large = True
             raise
 
-    async def _has(self, connection: Connection, position: bytes) -> bool:
+    async def _has(self, ask_server: Ask, position: bytes) -> bool:
         """Whether the last entry read still exists; True before the first read."""
         if position != self._read_last:
             return True
-        return bool(await ask(connection, "XRANGE", self._stream, position, position))
+        return bool(await ask_server("XRANGE", self._stream, position, position))
 
     async def serve(self, connection: Connection) -> None:
         """Continue reading, and check at the same time that the stream is the same and the server still the primary."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read(connection))
-            if by_sentinel(self._endpoint):
-                tasks.create_task(watch_primary(self.link.target, connection, itself=False))
+        reads = StreamReads(
+            connection,
+            self.feed,
+            self._stream,
+            self._batch,
+            enough=self._far_behind,
+            wait_s=min(WATCH_S, heartbeat_s(self._endpoint)),
+            timeout_s=self._endpoint.timeout_s,
+            pass_by=self.link.pass_by,
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(reads.commands.fail_at_end())
+                tasks.create_task(self._read(reads))
+                if by_sentinel(self._endpoint):
+                    tasks.create_task(watch_primary(self.link.target, connection, itself=False))
+        finally:
+            self._read_last = reads.last or self._read_last
 
-    async def _read(self, connection: Connection) -> None:
-        """Read; an empty answer shows that the server is alive."""
-        wait_s, may_ask = min(WATCH_S, heartbeat_s(self._endpoint)), True
+    async def _read(self, reads: StreamReads) -> None:
+        """Finish the answers that need more than passing on. An empty one shows that the server is alive."""
+        ask_server, may_ask = reads.commands.submit, True
         while True:
-            before = self.feed.position
-            count = self._batch.count
-            command = ("XREAD", "COUNT", count, "BLOCK", int(wait_s * 1000), "STREAMS", self._stream, before)
-            async with asyncio.timeout(wait_s + self._endpoint.timeout_s):
-                found = await self._entries(connection, *command)
-            entries = found[0][1] if found else []
-            self._batch.learn(len(entries), connection)
-            if not entries:
+            read = await self._next(reads)
+            if not read.last:
                 async with asyncio.timeout(self._endpoint.timeout_s):
-                    may_ask = may_ask and await require_primary(self.link.target, partial(ask, connection))
-            if not entries or len(entries) >= min(count, self._far_behind):
-                await self._look(connection, before, behind=bool(entries))
-            for position, topic, payload in parse(entries, self.link.pass_by):
+                    may_ask = may_ask and await require_primary(self.link.target, ask_server)
+            if not read.last or read.behind:
+                await self._look(ask_server, read.before, behind=read.behind)
+            for position, topic, payload in read.rest:
                 if not self.feed.take_now(position, topic, payload):
                     await self.feed.take(position, topic, payload)
             self.inbox.end_read()
-            if entries:
-                self.feed.position = self._read_last = entries[-1][0]
+            if read.last:
+                self.feed.position = reads.last = read.last
 
-    async def _entries(self, connection: Connection, *command: str | bytes | int) -> Any:
-        """Return the answer to a read.
-
-        If it exceeds the bound, the next connection reads less, or skips the one large entry.
-        """
+    async def _next(self, reads: StreamReads) -> StreamRead:
+        """If an answer exceeds the bound, the next connection reads less, or skips the one large entry."""
         try:
-            return await ask(connection, *command)
+            return await reads.next()
         except TooLargeError:
             self._pass = self._large = not self._batch.too_large()
             raise
 
-    async def _look(self, connection: Connection, before: bytes, *, behind: bool) -> None:
+    async def _look(self, ask_server: Ask, before: bytes, *, behind: bool) -> None:
         """Report entries that were dropped before they were read, by the length bound or with the whole stream."""
         async with asyncio.timeout(self._endpoint.timeout_s):
-            facts = await self._facts(connection)
+            facts = await self._facts(ask_server)
         anew, self._added = facts.added < self._added, facts.added
         overtaken = behind and before != START and order(facts.first) > order(before)
         emptied = not behind and not facts.length and order(facts.last) > order(before)
@@ -224,23 +214,9 @@ class RedisStreamsConsumer:
         if not behind and (emptied or order(facts.last) < order(before)):
             self.feed.position = facts.last
 
-    async def _history(self, since_ns: int, upto: bytes) -> AsyncGenerator[Sequence[Entry], None]:
-        connection, batch = await open_connection(self.link.target, self._stream), Batch()
-        try:
-            start = b"%d-0" % (since_ns // 1_000_000)
-            while order(start) <= order(upto):
-                async with asyncio.timeout(self._endpoint.timeout_s):
-                    entries = await ask(connection, "XRANGE", self._stream, start, upto, "COUNT", batch.count)
-                yield [(topic, payload) for _, topic, payload in parse(entries, _ignore)]
-                if len(entries) < batch.count:
-                    return
-                batch.learn(len(entries), connection)
-                start = b"%d-%d" % (order(entries[-1][0])[0], order(entries[-1][0])[1] + 1)
-        finally:
-            await close(connection)
-
     def lost(self, cause: str) -> None:
         """Continue from the position when the connection is back."""
+        self.history.dial_again()
         self.feed.lost(cause)
 
     async def hang_up(self, connection: Connection) -> None:
@@ -300,6 +276,7 @@ class RedisStreamsAdapter:
                 yield consumer
         finally:
             await finish(consumer.feed.close())
+            await finish(consumer.history.close())
 
 
 adapter = RedisStreamsAdapter()
