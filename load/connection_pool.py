@@ -6,7 +6,7 @@ import _socket  # the C type: Locust has replaced socket.socket with gevent's cl
 import os
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from errno import EINPROGRESS
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 DEFAULT_RETRY_S = 1.0
 LONGEST_RETRY_S = 5.0
 JITTER = 0.2
-CONNECT_DEADLINE_NS = 10_000_000_000
-QUICK_NS = CONNECT_DEADLINE_NS // 4
-FIRST_CONNECTS, MOST_CONNECTS = 32, 256
 
 
 def retry_delay_s(retry_ms: int | None, failures: int, rng: random.Random) -> float:
@@ -48,18 +45,10 @@ class Connecting(Protocol):
 
 
 class ConnectThrottle:
-    """Limits concurrent connects: a thousand at one instant would overflow a listener's queue.
+    """Limits concurrent connects: a thousand at one instant would overflow a listener's queue."""
 
-    One that `adapts` begins with FIRST_CONNECTS, admits one more with each quick answer, and half as many after attempts
-    without an answer. A full machine also works off the attempts that were given up: with a fixed limit, none might ever
-    succeed. It is not for services that take their time, such as one that answers with the first token.
-    """
-
-    def __init__(self, *, adapts: bool = False) -> None:
-        self._adapts = adapts
-        self._allowed = FIRST_CONNECTS if adapts else MOST_CONNECTS
-        self._under_way = 0
-        self._halved_ns = 0
+    def __init__(self, limit: int = 256) -> None:
+        self._free = limit
         self._queue: deque[Connecting] = deque()
         self._admitting = False
 
@@ -68,30 +57,19 @@ class ConnectThrottle:
         self._queue.append(reader)
         self._admit()
 
-    def leave(self, took_ns: int | None = None) -> None:
-        """An admitted attempt has succeeded after this time, or failed."""
-        self._under_way -= 1
-        if took_ns is not None and took_ns < QUICK_NS:
-            self._allowed = min(MOST_CONNECTS, self._allowed + 1)
+    def leave(self) -> None:
+        """An admitted attempt has succeeded or failed."""
+        self._free += 1
         self._admit()
-
-    def give_up_late(self, connecting: Collection[Connecting], now_ns: int) -> None:
-        """Give up the attempts that have no answer after CONNECT_DEADLINE_NS; call it often."""
-        late = [reader for reader in connecting if reader.started_ns < now_ns - CONNECT_DEADLINE_NS]
-        if self._adapts and any(reader.started_ns >= self._halved_ns for reader in late):  # begun under this limit
-            self._allowed, self._halved_ns = max(1, self._allowed // 2), now_ns
-        for reader in late:
-            if reader in connecting:  # a listener of Locust's events may have let it go on meanwhile
-                reader.fail("no answer in time")
 
     def _admit(self) -> None:
         if self._admitting:  # called from a connect below that failed at once
             return
         self._admitting = True
-        while self._queue and self._under_way < self._allowed:
+        while self._queue and self._free:
             reader = self._queue.popleft()
             if not reader.closed:
-                self._under_way += 1
+                self._free -= 1
                 reader.connect()
         self._admitting = False
 

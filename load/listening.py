@@ -25,7 +25,7 @@ from load.frames import SeriesRegistry, Source
 from load.latency_recorder import Folded
 from load.locust_table import GAP, log_gaps, log_many, log_untimed
 from load.reader import StreamReader
-from load.session import TICK_S
+from load.session import CONNECT_DEADLINE_NS, TICK_S
 from load.session_factory import require_descriptors
 from load.stream_times import StreamTimes
 from load.transport import SSE, WireFormat
@@ -157,10 +157,16 @@ class ListeningDesk:
         try:
             while self._streams:
                 gevent.sleep(TICK_S)
-                self._gate.give_up_late(self._connecting, time.time_ns())
+                self._hasten()
                 self.tick()
         finally:
             self._ticking = False
+
+    def _hasten(self) -> None:
+        now_ns = time.time_ns()
+        for reader in list(self._connecting):
+            if reader.started_ns < now_ns - CONNECT_DEADLINE_NS:
+                reader.fail("no answer in time")
 
     def tick(self) -> None:
         """Enter the deliveries since the last call into Locust's table, and fire its request events."""

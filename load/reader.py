@@ -284,10 +284,9 @@ class StreamReader:
 
     def _settle(self, failure: str) -> None:
         """End an attempt: free its place at the gate and report the result."""
-        took_ns = time_ns() - self.started_ns
         self._pool.connecting.discard(self)
-        self._pool.on_connect(took_ns, failure)
-        self._pool.gate.leave(None if failure else took_ns)
+        self._pool.on_connect(time_ns() - self.started_ns, failure)
+        self._pool.gate.leave()
 
     def fail(self, reason: str, wait_s: float | None = None) -> None:
         """End a failed attempt to connect; retry after the usual delay, or after `wait_s` seconds."""

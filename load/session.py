@@ -12,7 +12,7 @@ from core.histogram import Histogram
 from load.client_state import ClientState, Counters
 from load.clock_correction import ClockCorrection
 from load.clock_probes import Probes
-from load.connection_pool import ConnectionPool, ConnectThrottle, ReplicaAddress
+from load.connection_pool import ConnectionPool, ReplicaAddress
 from load.dialect_events import DialectEvents
 from load.endpoint_access import EndpointAccess
 from load.frames import SeriesRegistry
@@ -27,6 +27,7 @@ from load.visits import Visitor, Visits
 from load.worker_result import Horizon, SeriesKey, horizon_of
 
 TICK_S = 0.2
+CONNECT_DEADLINE_NS = 10_000_000_000
 
 
 class SeatedClient:
@@ -111,7 +112,6 @@ class Session:
             compact=compact,
             apart=sessions is not None,
             leave_from=(sources or SourceAddresses()).bind,
-            gate=ConnectThrottle(adapts=access is None or access.endpoint.request.method == "GET"),
         )
         self.visits: Visits | None = None
         if sessions is not None:
@@ -237,7 +237,9 @@ class Session:
             self.access.times.fold(now_ns)
         if self.visits is not None:
             self._fold_visits(self.visits, now_ns)
-        self._pool.gate.give_up_late(self._pool.connecting, now_ns)
+        for reader in list(self._pool.connecting):
+            if reader.started_ns < now_ns - CONNECT_DEADLINE_NS:
+                reader.fail("no answer in time")
         if self.marked:
             for client in self.clients:
                 if client.reader.arrival_ns < now_ns - NOTICED_NS:
