@@ -45,6 +45,7 @@ def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
     result.tally.users = users
     result.tally.connected = session.counters.connected
     result.tally.resting = session.counters.resting
+    result.tally.waiting = session.waiting
     result.tally.bystanders = sum(not client.state.aside for client in session.clients)
     horizon = horizon_of(session.series) | horizon
     for client in session.clients:

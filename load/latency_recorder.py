@@ -23,7 +23,7 @@ OPEN_SECONDS = 5
 """A second of due time stays open for this long, then only its buckets that are not empty are kept."""
 
 _SECOND_NS = 1_000_000_000
-_SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "since_sent", "connect", "downtime")
+_SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "since_sent", "connect", "turn", "downtime")
 
 
 class Folded(NamedTuple):

@@ -78,10 +78,10 @@ KEYS = {
     "load result": (
         load_result(causes={Cause.GAP: 2}, negatives={"broker": 1}),
         "version asked clients left users connected unreached deliveries received events lost duplicated reordered replayed reconnects "
-        "gaps negative negatives foreign duration_s latency_ms since_sent_ms hops_ms event_bytes connect_ms downtime_ms servers topics "
+        "gaps negative negatives foreign duration_s latency_ms since_sent_ms hops_ms event_bytes connect_ms turn_ms downtime_ms servers topics "
         "causes foreign_kinds disconnects refused timeline histograms problems missing_clients breaches",
     ),
-    "load status": (LoadStatus(clients=3, reached=2), "version clients reached deliveries reconnects visitors joined workers"),
+    "load status": (LoadStatus(clients=3, reached=2), "version clients connecting waiting reached deliveries reconnects visitors joined workers"),
     "load order": (LoadOrder(do="stall", share=0.1, for_s=2), "version do share for_s at_ns"),
     "manifest": (
         MANIFEST,

@@ -1,0 +1,35 @@
+"""Waits until every client of a run is connected, and says what became of those that are not."""
+
+from __future__ import annotations
+
+import time
+
+from core.contracts.load_status import LoadStatus
+from core.errors import TransientError
+from harness.runner.polling import poll_growth
+from harness.runner.testbed import Testbed
+
+
+def wait_connected(testbed: Testbed, longest_s: float) -> int:
+    """Wait until the replicas count every client; return their number. The time that it took becomes a figure of the run.
+
+    Raises:
+        TransientError: no further client connected for `longest_s` seconds. FanbenchError: a program ended.
+    """
+    began_s = time.monotonic()
+    try:
+        connected = poll_growth(
+            "clients connected", longest_s, testbed.connected, testbed.scenario.clients, testbed.alive()
+        )
+    except TransientError as error:
+        raise TransientError(f"{error}; {not_connected(testbed.load.status())}") from error
+    testbed.figures["connecting_s"] = round(time.monotonic() - began_s, 3)
+    return connected
+
+
+def not_connected(status: LoadStatus) -> str:
+    """What the clients of the load that have no connection do, and the next step."""
+    return (
+        f"of the load's clients {status.clients} are connected, {status.connecting} have asked for a stream and have no answer yet, and "
+        f"{status.waiting} wait for their turn, because answers come late; give replicas and load more cores, or lower --clients"
+    )
