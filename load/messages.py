@@ -96,12 +96,13 @@ class SeatsReturned(Document):
 
 
 class ClientOrder(Document):
-    """Master to worker: an order of `--control`, and how many clients the run has."""
+    """Master to worker: an order of `--control`, how many clients the run has, and the mark of the clock by which it was given."""
 
     version: Literal[1] = 1
     test: int
     order: LoadOrder
     clients: int
+    clock: str
 
 
 class MeasureFrom(Document):

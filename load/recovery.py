@@ -9,12 +9,13 @@ NOTICED_NS = 200_000_000
 
 
 class Recovery:
-    """One client since the last mark; times in wall-clock nanoseconds."""
+    """One client since the last mark; times in wall-clock nanoseconds. `due_ns` is the mark by the clock of the events' due instants."""
 
-    __slots__ = ("first_event_ns", "longest_silence_ns", "mark_ns")
+    __slots__ = ("_due_ns", "first_event_ns", "longest_silence_ns", "mark_ns")
 
-    def __init__(self, mark_ns: int) -> None:
+    def __init__(self, mark_ns: int, due_ns: int) -> None:
         self.mark_ns = mark_ns
+        self._due_ns = due_ns
         self.first_event_ns: int | None = None
         """From the mark to the first arrival of an event that was due after it; None until there was one."""
         self.longest_silence_ns = 0
@@ -26,7 +27,7 @@ class Recovery:
 
     def note(self, event: Event, now_ns: int) -> None:
         """Note an event."""
-        if self.first_event_ns is None and event.due_ns >= self.mark_ns:
+        if self.first_event_ns is None and event.due_ns >= self._due_ns:
             self.first_event_ns = now_ns - self.mark_ns
 
     def heard(self, before_ns: int, now_ns: int) -> None:

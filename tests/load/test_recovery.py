@@ -12,7 +12,7 @@ def event(due_ns):
 
 
 def test_the_first_event_is_the_first_that_was_due_after_the_mark():
-    recovery = Recovery(1_000)
+    recovery = Recovery(1_000, 1_000)
     recovery.note(event(900), 1_200)  # was in flight when the fault began
     assert recovery.waiting
     recovery.note(event(1_000), 5_000)
@@ -21,7 +21,7 @@ def test_the_first_event_is_the_first_that_was_due_after_the_mark():
 
 
 def test_the_longest_silence_is_kept():
-    recovery = Recovery(0)
+    recovery = Recovery(0, 0)
     recovery.heard(0, 90)  # nothing arrived before
     recovery.heard(90, 100)
     recovery.heard(100, 700)
