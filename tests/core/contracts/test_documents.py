@@ -8,6 +8,7 @@ import pytest
 from core.contracts.bundle import BundleIndex
 from core.contracts.capacity import Capacity, CapacityPoint
 from core.contracts.codec import Document, DocumentError, decode, encode, read, write
+from core.contracts.generator_status import GeneratorStatus
 from core.contracts.load_orders import LoadOrder
 from core.contracts.load_result import Bystanders, Cause, LoadResult, RecoveryTimes
 from core.contracts.load_status import LoadStatus
@@ -82,6 +83,7 @@ KEYS = {
         "causes foreign_kinds disconnects refused timeline histograms problems missing_clients breaches",
     ),
     "load status": (LoadStatus(clients=3, reached=2), "version clients connecting waiting reached deliveries reconnects visitors joined workers"),
+    "generator status": (GeneratorStatus(joined=1), "version joined members"),
     "load order": (LoadOrder(do="stall", share=0.1, for_s=2), "version do share for_s at_ns"),
     "manifest": (
         MANIFEST,
