@@ -19,7 +19,7 @@ CHURN_AWAY_S = 0.5
 def obey(session: Session, order: LoadOrder, clients_of_run: int, ahead_ns: int = 0) -> None:
     """Carry out the order on the clients of this process; longer actions continue in the background.
 
-    The clock of its instants is `ahead_ns` ahead of this process's.
+    The clock by which it was given is `ahead_ns` ahead of this process's.
     A fault of clients begins when it takes effect, a moment after its order: an earlier mark is moved to that moment.
     """
     if order.do == "begin":
@@ -27,7 +27,7 @@ def obey(session: Session, order: LoadOrder, clients_of_run: int, ahead_ns: int 
             session.visits.begin(order.at_ns - ahead_ns)
         return
     if order.do == "mark":
-        session.mark(order.at_ns - ahead_ns, ahead_ns)
+        session.mark(order.at_ns - ahead_ns)
         return
     if order.do == "published":
         session.published_until_ns = order.at_ns - ahead_ns
@@ -44,7 +44,7 @@ def obey(session: Session, order: LoadOrder, clients_of_run: int, ahead_ns: int 
         gevent.spawn(_stall if order.do == "stall" else _churn, clients, order.for_s)
         gevent.sleep(0)  # it begins now
     if session.marked:
-        session.mark(time_ns(), ahead_ns)
+        session.mark(time_ns())
 
 
 def _readers(clients: Sequence[SeatedClient]) -> list[StreamReader]:

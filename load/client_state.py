@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,9 +16,24 @@ DISARMED = Track(None)
 """No event belongs to this track: a client in it takes the slow path with every read."""
 
 
-def one_clock(_: str) -> int:
-    """All replicas have this process's clock."""
-    return 0
+class InstantsOfEvents(Protocol):
+    """An event's instants by this process's clock."""
+
+    def due_ns(self, event: Event) -> int: ...
+
+    def received_ns(self, event: Event) -> int: ...
+
+
+class OneClock:
+    """All processes have this one's clock."""
+
+    def due_ns(self, event: Event) -> int:
+        """As it is."""
+        return event.due_ns
+
+    def received_ns(self, event: Event) -> int:
+        """As it is."""
+        return event.received_ns
 
 
 @dataclass(slots=True)
@@ -46,8 +60,7 @@ class Counters:
     """Attempts to connect that failed, by reason."""
     downtimes_ns: list[int] = field(default_factory=list)
     """How long clients were disconnected, since the last tick."""
-    replica_ahead_ns: Callable[[str], int] = one_clock
-    """How far a replica's clock is ahead of this process's, by its name."""
+    clocks: InstantsOfEvents = field(default_factory=OneClock)
 
     def restart(self) -> None:
         """Count from zero; the numbers of connected, resting and reached clients stay."""
@@ -185,19 +198,15 @@ class ClientState:
         if not self._reached:
             self._reached = True
             self._counters.reached += 1
-        if self.recovery is not None:
-            self.recovery.note(event, now_ns)
+        if self.recovery is not None and self.recovery.waiting:
+            self.recovery.note(self._counters.clocks.due_ns(event), now_ns)
 
     def _after(self, event: Event, track: Track, verdict: Delivery) -> Track:
-        if self._resumed_ns and event.times is Times.ALL and self._received_ns(event) < self._resumed_ns:
+        if self._resumed_ns and event.times is Times.ALL and self._counters.clocks.received_ns(event) < self._resumed_ns:
             self._counters.replayed += event.measured and verdict is not Delivery.DOUBLE
             return DISARMED
         watched = self.aside or self.visit is not None or (self.recovery is not None and self.recovery.waiting)
         return DISARMED if watched else track
-
-    def _received_ns(self, event: Event) -> int:
-        """By this process's clock."""
-        return event.received_ns - self._counters.replica_ahead_ns(event.server)
 
     def _gap(self, gap: GapFrame) -> None:
         self._counters.gaps += 1

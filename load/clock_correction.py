@@ -49,6 +49,8 @@ class ClockCorrection:
         self._last_marks: dict[str, ClockMark] = {}
         """By host."""
         self._unknown_orders = False
+        self._last_due: tuple[str | None, int] = (None, 0)
+        """The content of the event that was corrected last, and by how much."""
 
     def restart(self) -> None:
         """Restart the measurement."""
@@ -90,11 +92,20 @@ class ClockCorrection:
             return None
         return ClocksAhead(pair.generator.ns, pair.server.ns)
 
-    def replica_ahead_ns(self, server: str) -> int:
-        """Return how far that replica's clock is ahead of ours now; 0 if it is not known."""
-        replica = self.known.replicas.get(server)
+    def due_ns(self, event: Event) -> int:
+        """Return when the event was due by our clock; as it is if its generator's clock is not known."""
+        content, ahead_ns = self._last_due
+        if event.content is not content:  # many clients get the same event
+            ahead = self.known.generator_ahead(ClockMark.parse(mark_text(event.content)), time_ns())
+            ahead_ns = ahead.ns if ahead is not None else 0
+            self._last_due = event.content, ahead_ns
+        return event.due_ns - ahead_ns
+
+    def received_ns(self, event: Event) -> int:
+        """Return when the replica received it by our clock; as it is if the replica's clock is not known."""
+        replica = self.known.replicas.get(event.server)
         ahead = replica.ahead(time_ns()) if replica is not None else None
-        return ahead.ns if ahead is not None else 0
+        return event.received_ns - (ahead.ns if ahead is not None else 0)
 
     def orders_ahead_ns(self, mark: str) -> int:
         """Return how far the clock with this mark, by which orders are given, is ahead of ours; 0 where nothing is compared."""

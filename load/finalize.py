@@ -173,7 +173,7 @@ def _recovery(session: Session) -> dict[SpanName, Histogram]:
     """Over the clients, since the last mark: until the first event, and the longest silence; empty without a mark."""
     marked = list(session.visits.account.recoveries) if session.visits is not None else []
     # If no client hears anything any more, no arrival shows until when events were due.
-    last_ns = max(session.recorder.last_arrival_ns, session.published_until_ns)
+    last_ns = max(session.recorder.last_heard_ns, session.published_until_ns)
     for client in session.clients:
         recovery = client.state.recovery
         if recovery is not None:

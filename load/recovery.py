@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from load.frames import Event
-
 NOTICED_NS = 200_000_000
 """Silences are checked this often; shorter ones count as none."""
 
 
 class Recovery:
-    """One client since the last mark; times in wall-clock nanoseconds. `due_ns` is the mark by the clock of the events' due instants."""
+    """One client since the last mark; times in nanoseconds of this process's wall clock."""
 
-    __slots__ = ("_due_ns", "first_event_ns", "longest_silence_ns", "mark_ns")
+    __slots__ = ("first_event_ns", "longest_silence_ns", "mark_ns")
 
-    def __init__(self, mark_ns: int, due_ns: int) -> None:
+    def __init__(self, mark_ns: int) -> None:
         self.mark_ns = mark_ns
-        self._due_ns = due_ns
         self.first_event_ns: int | None = None
         """From the mark to the first arrival of an event that was due after it; None until there was one."""
         self.longest_silence_ns = 0
@@ -25,9 +22,9 @@ class Recovery:
         """Whether the first event after the mark is still to come."""
         return self.first_event_ns is None
 
-    def note(self, event: Event, now_ns: int) -> None:
-        """Note an event."""
-        if self.first_event_ns is None and event.due_ns >= self._due_ns:
+    def note(self, due_ns: int, now_ns: int) -> None:
+        """Note an event that was due at that instant."""
+        if self.first_event_ns is None and due_ns >= self.mark_ns:
             self.first_event_ns = now_ns - self.mark_ns
 
     def heard(self, before_ns: int, now_ns: int) -> None:

@@ -74,7 +74,7 @@ class Session:
         self._seating = seating
         self.clocks = ClockCorrection()
         self.clocks.known.without_clock = access is not None  # somebody else's service has no GET /clock
-        self.counters.replica_ahead_ns = self.clocks.replica_ahead_ns
+        self.counters.clocks = self.clocks
         self.recorder = LatencyRecorder(self.clocks)
         self.probes = Probes(self.clocks.known)
         self.clients: set[SeatedClient] = set()
@@ -211,17 +211,14 @@ class Session:
         """Count events up to there, the same for all clients of the run: the generator may continue, and some hear it first."""
         self._registry.measure_until({(key.stream, key.topic): bounds.high_seq for key, bounds in horizon.items()})
 
-    def mark(self, at_ns: int, ahead_ns: int = 0) -> None:
-        """A fault begins: from here on watch when each client gets an event again, and how long it hears nothing.
-
-        The clock by which events are due is `ahead_ns` ahead of this process's.
-        """
+    def mark(self, at_ns: int) -> None:
+        """A fault begins: from here on watch when each client gets an event again, and how long it hears nothing."""
         self.marked = True
         for client in self.clients:
-            recovery = client.state.recovery = Recovery(at_ns, at_ns + ahead_ns)
+            recovery = client.state.recovery = Recovery(at_ns)
             last = client.reader.last_event()
             if last is not None:  # the order was read a little after it was given
-                recovery.note(last, client.reader.arrival_ns)
+                recovery.note(self.clocks.due_ns(last), client.reader.arrival_ns)
             client.reader.disarm()
 
     def set_aside(self, clients: Iterable[SeatedClient]) -> None:

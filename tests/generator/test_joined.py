@@ -105,7 +105,7 @@ def test_members_follow_one_schedule_after_the_other_and_make_one_report(scene):
     ("how", "words"),
     [
         (signal.SIGKILL, "(share 2/2) ended, or its connection was lost, and without a report"),
-        (signal.SIGTERM, "was ended by a signal in the middle of the run"),
+        pytest.param(signal.SIGTERM, "was ended by a signal in the middle of the run", marks=pytest.mark.soak),
     ],
 )
 def test_a_member_that_ends_in_the_middle_is_named_and_leaves_no_report(scene, how, words):
@@ -123,6 +123,7 @@ def test_a_member_that_ends_in_the_middle_is_named_and_leaves_no_report(scene, h
     assert members[0].poll() is None, "it waits for the next run"
 
 
+@pytest.mark.soak
 def test_a_broker_that_only_the_members_miss_is_told_by_the_conductor(scene):
     scene.broker_url = f"redis://127.0.0.1:{free_port()}"
     conductor = scene.conductor(processes=1)

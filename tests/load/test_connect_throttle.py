@@ -97,7 +97,8 @@ def test_clients_that_never_had_their_turn_are_counted():
 @pytest.mark.usefixtures("integration")
 def test_all_connect_to_a_server_that_is_slower_than_they_are_patient(tmp_path):
     with SlowService(each_s=0.01) as service, swarm(tmp_path, service.url) as started:
-        run = started.locust("-u", "300", "-r", "1000", "--connect-timeout", "1", "--path", "/sse")
+        run = started.master(300, "--expect-workers", "1", "--connect-timeout", "1", "--path", "/sse")
+        started.worker()
         started.wait_status("clients", 300, 90)
         run.end()
         assert run.wait() == 1  # no event
@@ -107,6 +108,7 @@ def test_all_connect_to_a_server_that_is_slower_than_they_are_patient(tmp_path):
     assert result["turn_ms"]["max"] > result["connect_ms"]["p50"]
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("integration")
 def test_a_worker_gives_up_as_its_master_says_and_counts_who_waits(tmp_path):
     with SlowService() as service, swarm(tmp_path, service.url) as started:

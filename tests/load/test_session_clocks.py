@@ -16,6 +16,7 @@ from load.clock_problems import clock_problems, comparison
 from load.frames import Event
 from load.latency_recorder import LatencyRecorder
 from load.ledger import Series, Track
+from load.recovery import Recovery
 from load.visit_progress import VisitProgress, VisitTimes
 from tests.load.test_clocks import MS, S, ask, elsewhere
 
@@ -120,7 +121,7 @@ def test_a_session_without_any_mark_is_a_problem_where_a_replica_has_another_clo
 @pytest.mark.parametrize("replica_ms", [-500, 0, 500])
 def test_what_was_replayed_is_told_by_one_clock(replica_ms):
     scene = Scene(replica_ms)
-    counters = Counters(replica_ahead_ns=scene.clocks.replica_ahead_ns)
+    counters = Counters(clocks=scene.clocks)
     state = ClientState(LONG.topic, counters)
     state.opened(scene.now_ns - 9 * S, scene.now_ns - 9 * S)
     state.closed(scene.now_ns - 2 * S)
@@ -128,6 +129,18 @@ def test_what_was_replayed_is_told_by_one_clock(replica_ms):
     for seq, due_ns in enumerate((-1200, -1100, -900, -800)):  # received 10 ms later
         state.take((scene.event(seq, scene.now_ns + due_ns * MS, marked=True),), scene.now_ns, Track(None))
     assert counters.replayed == 2
+
+
+@pytest.mark.parametrize("generator_ms", [-500, 0, 500])
+def test_the_first_event_after_a_fault_is_told_by_one_clock(generator_ms):
+    scene = Scene(20, generator_ms)
+    state = ClientState(LONG.topic, Counters(clocks=scene.clocks))
+    state.opened(scene.now_ns - 9 * S, scene.now_ns - 9 * S)
+    state.recovery = Recovery(scene.now_ns - S)
+    for seq, due_ms in enumerate((-1100, -900, -800)):
+        due_ns = scene.now_ns + due_ms * MS
+        state.take((scene.event(seq, due_ns, marked=True),), due_ns + 300 * MS, Track(None))
+    assert state.recovery.first_event_ns == 400 * MS
 
 
 def test_orders_are_moved_into_the_clock_of_the_worker():
