@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from core.contracts.load_status import LoadStatus
 from core.errors import TransientError
 from harness.runner.polling import poll_growth
+from harness.runner.processes import Load
 from harness.runner.testbed import Testbed
 
 
@@ -17,14 +20,25 @@ def wait_connected(testbed: Testbed, longest_s: float) -> int:
         TransientError: no further client connected for `longest_s` seconds. FanbenchError: a program ended.
     """
     began_s = time.monotonic()
-    try:
+    with told_what_is_missing(testbed.load):
         connected = poll_growth(
             "clients connected", longest_s, testbed.connected, testbed.scenario.clients, testbed.alive()
         )
-    except TransientError as error:
-        raise TransientError(f"{error}; {not_connected(testbed.load.status())}") from error
     testbed.figures["connecting_s"] = round(time.monotonic() - began_s, 3)
     return connected
+
+
+@contextmanager
+def told_what_is_missing(load: Load) -> Iterator[None]:
+    """Within this block clients connect. If they take too long, the error also says what those do that are not connected.
+
+    Raises:
+        TransientError: they took too long.
+    """
+    try:
+        yield
+    except TransientError as error:
+        raise TransientError(f"{error}; {not_connected(load.status())}") from error
 
 
 def not_connected(status: LoadStatus) -> str:
