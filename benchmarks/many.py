@@ -79,8 +79,9 @@ def idle(hosts: Hosts, clients: int, connect_hz: float, hold_s: float, folder: P
             say(f"{clients:,} idle clients: {count:,} connected")
             return count
 
-        with told_what_is_missing(load):
-            poll_growth("clients connected", GROWS_S, connected, clients, [load.child, *hosts.replicas])
+        alive = [load.child, *hosts.replicas]
+        with told_what_is_missing(load, alive):
+            poll_growth("clients connected", GROWS_S, connected, clients, alive)
         began, fewest = Footprint.of(hosts), clients
         while time.monotonic() < began.at_s + hold_s:
             fewest = min(fewest, connected())
