@@ -38,6 +38,8 @@ class MemberConnection:
     def __init__(self, sock: socket.socket, address: str) -> None:
         sock.settimeout(_SEND_S)
         self.usage: WorkerUsage | None = None
+        self.connected = False
+        """Whether it has reached the broker."""
         self.heard_s = time.monotonic()
         self._sock = sock
         self._address = address
@@ -68,6 +70,7 @@ class MemberConnection:
         self.heard_s = time.monotonic()
         told = [decode(MemberTells, line, f"the generator {self.name}") for line in lines]
         self.usage = next((one.usage for one in reversed(told) if one.usage is not None), self.usage)
+        self.connected = self.connected or any(one.what == "connected" for one in told)
         return [MemberNews(one.what, one.text, one.transient) for one in told if one.what != "alive"]
 
     def silent_s(self) -> float:
@@ -183,7 +186,8 @@ def write_status(settings: GeneratorSettings, joined: Sequence[MemberConnection]
     """Say who is there, if anybody wants to know."""
     if settings.status is not None:
         usage = tuple(one.usage for one in joined if one.usage is not None)
-        write(GeneratorStatus(joined=len(joined), members=usage), settings.status)
+        connected = sum(one.connected for one in joined)
+        write(GeneratorStatus(joined=len(joined), connected=connected, members=usage), settings.status)
 
 
 @contextmanager

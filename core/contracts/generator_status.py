@@ -13,6 +13,8 @@ class GeneratorStatus(Document):
 
     version: Literal[1] = 1
     joined: int = 0
-    """Generators that are connected."""
+    """Generators that take part."""
+    connected: int = 0
+    """Those of them that have reached the broker."""
     members: tuple[WorkerUsage, ...] = ()
     """What those that have reported have used since they were started."""

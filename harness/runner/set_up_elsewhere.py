@@ -156,14 +156,20 @@ def _start_master(
 def wait_for_generators(
     conductor: Child, folder: Path, deployment: Deployment, timeout_s: float = WORKERS_TIMEOUT_S
 ) -> None:
-    """Wait until the expected number of generators has joined.
+    """Wait until the expected number of generators has joined and reached the broker.
 
     Raises:
-        TransientError: some are missing after `timeout_s` seconds. FanbenchError: the conductor has ended.
+        TransientError: some are missing after `timeout_s` seconds. FanbenchError: the conductor has ended, or a generator cannot go on.
     """
     deadline_s = time.monotonic() + timeout_s
-    while (joined := _joined(folder)) < deployment.generators:
+    while (status := _who_joined(folder)).connected < deployment.generators:
         conductor.require_alive()
+        joined = status.joined
+        if joined == deployment.generators and time.monotonic() > deadline_s:
+            raise TransientError(
+                f"{status.connected} of {joined} generators reached the broker within {timeout_s:g} s: check that it can be reached from "
+                f"their hosts; {conductor.last_words()}"
+            )
         if time.monotonic() > deadline_s:
             name = f"FANBENCH_RUN_NAME={deployment.run_name} " if deployment.run_name else ""
             port = deployment.generators_at.rpartition(":")[2]
@@ -175,9 +181,8 @@ def wait_for_generators(
         time.sleep(_POLL_S)
 
 
-def _joined(folder: Path) -> int:
-    status = read(GeneratorStatus, generators_status(folder))
-    return status.joined if status is not None else 0
+def _who_joined(folder: Path) -> GeneratorStatus:
+    return read(GeneratorStatus, generators_status(folder)) or GeneratorStatus()
 
 
 def wait_for_workers(load: Load, deployment: Deployment, timeout_s: float = WORKERS_TIMEOUT_S) -> None:

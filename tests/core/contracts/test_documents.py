@@ -83,7 +83,7 @@ KEYS = {
         "causes foreign_kinds disconnects refused timeline histograms problems missing_clients breaches",
     ),
     "load status": (LoadStatus(clients=3, reached=2), "version clients connecting waiting reached deliveries reconnects visitors joined workers"),
-    "generator status": (GeneratorStatus(joined=1), "version joined members"),
+    "generator status": (GeneratorStatus(joined=1), "version joined connected members"),
     "load order": (LoadOrder(do="stall", share=0.1, for_s=2), "version do share for_s at_ns"),
     "manifest": (
         MANIFEST,
