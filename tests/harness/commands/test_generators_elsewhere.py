@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from brokers.contenders import find_contender
-from core.contracts.codec import read
+from core.contracts.codec import read, write
 from core.contracts.generator_report import GeneratorReport
+from core.contracts.generator_status import GeneratorStatus
 from core.contracts.load_status import LoadStatus
+from core.errors import TransientError
+from core.process import spawn
+from harness.runner.deployment import Deployment
+from harness.runner.set_up_elsewhere import generators_status, wait_for_generators
 from tests.harness.command import Started, fanbench
 from tests.harness.own_deployment import OwnDeployment
 from tests.waiting import wait_until
@@ -58,6 +63,28 @@ def test_two_generators_publish_what_the_clients_get(own, tmp_path):
     assert row["not_watched"] == "broker others"
     assert float(row["generator_cpu_s"]) > 0
     assert float(row["generator_rss_mb"]) > 60  # three processes
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (None, "0 of 2 generators joined at 127.0.0.1:5560 within 0.2 s: start the others with `FANBENCH_RUN_NAME=mine "),
+        (GeneratorStatus(joined=1, connected=1), "1 of 2 generators joined at 127.0.0.1:5560"),
+        (GeneratorStatus(joined=2, connected=1), "1 of 2 generators reached the broker within 0.2 s"),
+    ],
+)
+@pytest.mark.usefixtures("integration")
+def test_generators_that_are_missing_are_told(tmp_path, there, words):
+    if there is not None:
+        write(there, generators_status(tmp_path))
+    urls = ("http://a:8000",)
+    deployment = Deployment(urls, urls, 1, "127.0.0.1", 5557, run_name="mine", generators=2)
+    conductor = spawn("generator", ["sleep", "600"], tmp_path / "generator.log")
+    try:
+        with pytest.raises(TransientError, match=words):
+            wait_for_generators(conductor, tmp_path, deployment, timeout_s=0.2)
+    finally:
+        conductor.kill()
 
 
 @pytest.mark.soak
