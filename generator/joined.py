@@ -29,6 +29,8 @@ AHEAD_NS = 500_000_000
 """The start is announced this long before, so that generators on other hosts know it in time."""
 GREETING_S = 5.0
 """A stranger that connects and does not join is disconnected."""
+GREETING_BYTES = 65_536
+"""A stranger that sends a longer line is disconnected, too."""
 _SEND_S = 10.0
 
 
@@ -65,7 +67,7 @@ class MemberConnection:
         if not data:
             raise EOFError
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LONGEST_LINE_BYTES:
+        if len(self._rest) > (GREETING_BYTES if self.usage is None else LONGEST_LINE_BYTES):
             raise DocumentError(f"the generator {self.name}: a line without end; is it one of fanbench's?")
         self.heard_s = time.monotonic()
         told = [decode(MemberTells, line, f"the generator {self.name}") for line in lines]
