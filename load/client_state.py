@@ -202,7 +202,11 @@ class ClientState:
             self.recovery.note(self._counters.clocks.due_ns(event), now_ns)
 
     def _after(self, event: Event, track: Track, verdict: Delivery) -> Track:
-        if self._resumed_ns and event.times is Times.ALL and self._counters.clocks.received_ns(event) < self._resumed_ns:
+        if (
+            self._resumed_ns
+            and event.times is Times.ALL
+            and self._counters.clocks.received_ns(event) < self._resumed_ns
+        ):
             self._counters.replayed += event.measured and verdict is not Delivery.DOUBLE
             return DISARMED
         watched = self.aside or self.visit is not None or (self.recovery is not None and self.recovery.waiting)

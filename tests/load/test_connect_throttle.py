@@ -89,9 +89,7 @@ def test_clients_that_never_had_their_turn_are_counted():
     said = missing_clients(totals, 9)
     assert "2 still were (4 x no answer within 10 s, 3 waited for their turn to connect" in said
     told = not_connected(LoadStatus(clients=26_553, connecting=12, waiting=23_435))
-    assert (
-        "26553 are connected, 12 have asked for a stream and have no answer yet, 23435 wait for their turn" in told
-    )
+    assert "26553 are connected, 12 have asked for a stream and have no answer yet, 23435 wait for their turn" in told
 
 
 @pytest.mark.usefixtures("integration")

@@ -68,7 +68,10 @@ def test_two_generators_publish_what_the_clients_get(own, tmp_path):
 @pytest.mark.parametrize(
     ("there", "words"),
     [
-        (None, "0 of 2 generators joined at 127.0.0.1:5560 within 0.2 s: start the others with `FANBENCH_RUN_NAME=mine "),
+        (
+            None,
+            "0 of 2 generators joined at 127.0.0.1:5560 within 0.2 s: start the others with `FANBENCH_RUN_NAME=mine ",
+        ),
         (GeneratorStatus(joined=1, connected=1), "1 of 2 generators joined at 127.0.0.1:5560"),
         (GeneratorStatus(joined=2, connected=1), "1 of 2 generators reached the broker within 0.2 s"),
     ],
