@@ -168,6 +168,7 @@ def test_every_clock_is_wrong_and_one_way_is_longer_than_the_way_back(tmp_path):
     require_corrected(result)
 
 
+@pytest.mark.soak
 def test_sessions_are_corrected_like_other_events(tmp_path):
     with Hosts(tmp_path) as hosts:
         hosts.replica("replica-1", "+0.5")
