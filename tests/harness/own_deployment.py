@@ -75,7 +75,12 @@ class OwnDeployment:
     @property
     def generator_options(self) -> list[str]:
         """The options for fanbench if the generators of `start_generators` publish."""
-        return ["--generators-expected", str(len(self.generators)), "--generators-at", f"127.0.0.1:{self.join_port}"]
+        return [
+            "--generators-expected",
+            str(len(self.generators)),
+            "--generators-at",
+            f"{self.master}:{self.join_port}",
+        ]
 
     @property
     def deploy(self) -> str:
@@ -107,15 +112,15 @@ class OwnDeployment:
                     )
                 )
 
-    def start_generators(self, count: int) -> None:
-        """Start generators, which join each run."""
-        words = [*OWN_PYTHON, "-m", "generator", "join", f"127.0.0.1:{self.join_port}"]
+    def start_generators(self, hosts: Sequence[Host] = (HERE, HERE)) -> None:
+        """Start a generator on each host; they join each run."""
+        words = [*OWN_PYTHON, "-m", "generator", "join", f"{self.master}:{self.join_port}"]
         env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
-        for number in range(1, count + 1):
+        env["FANBENCH_RUN_NAME"] = "mine"
+        for number, host in enumerate(hosts, start=1):
             with (self.folder / f"generator-{number}.log").open("ab") as log:
-                self.generators.append(
-                    subprocess.Popen(words, stdout=log, stderr=log, cwd=ROOT, env=env | {"FANBENCH_RUN_NAME": "mine"})
-                )
+                command = [*host.enter, *words]
+                self.generators.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=env))
 
     def start_proxy(self) -> None:
         """Start nginx in front of both; return once a replica answers."""

@@ -17,7 +17,7 @@ from core.process import spawn
 from harness.runner.deployment import Deployment
 from harness.runner.set_up_elsewhere import generators_status, wait_for_generators
 from tests.harness.command import Started, fanbench
-from tests.harness.own_deployment import OwnDeployment
+from tests.harness.own_deployment import HERE, OwnDeployment
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(400)  # real programs on two cores that other tests share
@@ -30,7 +30,7 @@ def own(integration, tmp_path):
     deployment = OwnDeployment(tmp_path)
     try:
         with find_contender("valkey").launched(tmp_path / "broker") as broker:
-            deployment.start_generators(2)
+            deployment.start_generators()
             deployment.start_workers()
             yield deployment, broker.url
     finally:
@@ -105,7 +105,7 @@ def test_a_generator_that_is_killed_in_the_middle_is_named_and_the_run_refused(o
 
         wait_until(delivering, "deliveries", 120)
         deployment.generators[0].send_signal(signal.SIGKILL)
-        deployment.start_generators(1)  # a further run does not lack one
+        deployment.start_generators([HERE])  # a further run does not lack one
         wait_until(lambda: started.process.poll() is not None, "the end of fanbench", 200)
     finally:
         started.close()
