@@ -57,6 +57,8 @@ class EventsHeld:
     busiest: dict[str, float]
     """The cores that the busiest process of each part used."""
     cores: dict[str, float]
+    connecting_s: float | None = None
+    """Until the replicas counted every client; None if that never was."""
 
     @property
     def good(self) -> bool:
@@ -67,8 +69,9 @@ class EventsHeld:
         """One paragraph."""
         verdict = "valid" if self.good else f"REFUSED: {'; '.join(self.problems)}"
         counts = " and ".join(f"{count:,}" for count in self.counted) or "none"
+        connected = "" if self.connecting_s is None else f"connected in {self.connecting_s:.0f} s; "
         return (
-            f"{self.clients:,} clients x {self.rate_hz:g} events/s: {verdict}; delivered {self.delivered:,} of {self.expected:,}; by the "
+            f"{self.clients:,} clients x {self.rate_hz:g} events/s: {verdict}; {connected}delivered {self.delivered:,} of {self.expected:,}; by the "
             f"replicas' own counts {counts} clients, {self.written:,} frames; p50 {_ms(self.p50_ms)}, p99 {_ms(self.p99_ms)}; "
             f"cores: {_cores(self.cores)}; busiest process: {_cores(self.busiest)}"
         )

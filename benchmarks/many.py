@@ -25,6 +25,7 @@ from core.errors import FanbenchError, UsageError
 from core.paths import absolute_path
 from core.scenario import Scenario
 from harness.results.run_record import LATENCY, Run
+from harness.runner.connecting import told_what_is_missing
 from harness.runner.host import own_version, raise_descriptor_limit
 from harness.runner.polling import poll_growth
 from harness.runner.processes import start_load
@@ -78,7 +79,9 @@ def idle(hosts: Hosts, clients: int, connect_hz: float, hold_s: float, folder: P
             say(f"{clients:,} idle clients: {count:,} connected")
             return count
 
-        poll_growth("clients connected", GROWS_S, connected, clients, [load.child, *hosts.replicas])
+        alive = [load.child, *hosts.replicas]
+        with told_what_is_missing(load, alive):
+            poll_growth("clients connected", GROWS_S, connected, clients, alive)
         began, fewest = Footprint.of(hosts), clients
         while time.monotonic() < began.at_s + hold_s:
             fewest = min(fewest, connected())
@@ -122,6 +125,7 @@ def _held(run: Run, looks: Sequence[Footprint]) -> EventsHeld:
         [look.clients for look in looks], looks[1].delivered - looks[0].delivered if both else 0,
         latency.percentile_ms(50) if latency else None, latency.percentile_ms(99) if latency else None,
         {part: usage.busiest_core for part, usage in run.usage.items()}, looks[1].cores_since(looks[0]) if both else {},
+        run.figures.get("connecting_s"),
     )  # fmt: skip
 
 

@@ -102,6 +102,15 @@ class ClockMark:
         return cls(clock, parts[2], ahead)
 
 
+def split_mark(content: str) -> tuple[str, str]:
+    """The mark at the start of a session's event, and the content after it; the mark is empty if there is none."""
+    if not content.startswith(_START):
+        return "", content
+    mark, end, rest = content.partition(_END)
+    known = end and len(mark) <= MARK_BYTES and ClockMark.parse(mark.removeprefix(_START)) is not None
+    return (mark + end, rest) if known else ("", content)
+
+
 def mark_text(content: str) -> str:
     """The text of the mark at the start of an event's padding; empty if there is none."""
     if not content.startswith(_START):

@@ -1,4 +1,4 @@
-"""`python -m generator`, and `python -m generator merge A.json B.json`, which prints the reports of shares as one."""
+"""`python -m generator`, `join HOST:PORT` for a share of the runs conducted there, and `merge A.json B.json`, which prints reports of shares as one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import uvloop
 from core.errors import FanbenchError
 from core.logs import log_to_stderr
 from core.settings import exit_with, read_settings
+from generator.joined import run_joined
+from generator.member import join
 from generator.merge import merge_files
 from generator.processes import run_processes
 from generator.session import run_session
@@ -36,8 +38,14 @@ def main() -> None:
         if sys.argv[1:2] == ["merge"]:
             print(merge_files(sys.argv[2:]))
             return
+        if sys.argv[1:2] == ["join"]:
+            join(sys.argv[2:])
+            return
         settings = read_settings(GeneratorSettings, sys.argv[1:])
         log_to_stderr("info", settings.log_format)
+        if settings.join_at:
+            run_joined(settings)
+            return
         if settings.processes > 1:
             run_processes(settings)
             return

@@ -32,9 +32,13 @@ _log = logging.getLogger("fanbench.generator")
 
 
 class ReplicaClocks:
-    """What this generator knows about the replicas' clocks, and the mark in its events."""
+    """What this generator knows about the replicas' clocks, and the mark in its events.
 
-    def __init__(self) -> None:
+    An event may rely on the mark of an event that was sent up to `lasts_ns` before it.
+    """
+
+    def __init__(self, lasts_ns: int = 0) -> None:
+        self._lasts_ns = lasts_ns
         self.estimators: dict[str, OffsetEstimator] = {}
         self.mark = ""
         self.renew()
@@ -49,7 +53,7 @@ class ReplicaClocks:
         at_ns = now_ns()
         server = min(self.estimators, default="")
         # An event may carry the mark until the next one is made.
-        reach_ns = int(2 * MARK_EVERY_S * 1e9)
+        reach_ns = int(2 * MARK_EVERY_S * 1e9) + self._lasts_ns
         ahead = self.estimators[server].at(at_ns + reach_ns, reach_ns) if server else None
         self.mark = ClockMark(clock, short_name(server) if ahead else "", ahead).encode()
 

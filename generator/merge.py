@@ -12,6 +12,8 @@ from core.contracts.generator_report import GeneratorReport
 from core.contracts.measures import PhaseCounts
 from core.errors import UsageError
 from core.histogram import Histogram
+from generator.acceptance import require_accepted
+from generator.settings import GeneratorSettings
 
 
 def merge_files(paths: Sequence[str]) -> str:
@@ -32,6 +34,18 @@ def merge_files(paths: Sequence[str]) -> str:
             raise UsageError(f"merge: {path} is named twice; its events would count twice; name each file once")
         found[path] = report
     return codec.encode(merge(found))
+
+
+def write_whole(settings: GeneratorSettings, reports: Mapping[str, GeneratorReport]) -> None:
+    """Write the merged report to the file of the settings, if there is one.
+
+    Raises:
+        TransientError: a service accepted no event.
+    """
+    whole = merge(reports)
+    if settings.report is not None:
+        codec.write(whole, settings.report)
+    require_accepted(settings, whole)
 
 
 def merge(reports: Mapping[str, GeneratorReport]) -> GeneratorReport:

@@ -30,6 +30,7 @@ from generator.payload import build, build_around, require_size
 from generator.plan import DueEvent, in_order, of_topics, plan_sessions, plan_topics
 from generator.publishes import Publishes, failure_reason
 from generator.schedule import NS_PER_S, Schedule
+from generator.session_marks import MARK_AGAIN_NS, SessionMarks
 from generator.settings import GeneratorSettings
 from generator.share import WHOLE
 
@@ -77,7 +78,8 @@ class EventPublisher:
         self._all_topics = [] if rules else expand_topics(settings.topics)
         self._topics = [] if rules else self._share.topics_of(self._all_topics)
         self.stream = stream or new_stream(settings.starts_ns())
-        self.clocks = ReplicaClocks()
+        self.clocks = ReplicaClocks(MARK_AGAIN_NS if rules else 0)
+        self._session_marks = SessionMarks(self.clocks)
         if self._topics and settings.stamp == "readable":
             require_size(settings.payload_bytes, self._topics)
         self._seqs: defaultdict[str, int] = defaultdict(int)
@@ -246,7 +248,8 @@ class EventPublisher:
         stamp = Stamp(self.stream, seq, event.topic, event.phase, due_ns, sent_ns)
         if event.content is None:
             return build(stamp, self._settings.payload_bytes, self._settings.stamp, self.clocks.mark)
-        return build_around(stamp, event.content, self._settings.stamp)
+        content = self._session_marks.before(event.topic, seq, sent_ns) + event.content
+        return build_around(stamp, content, self._settings.stamp)
 
     def _note_lateness(self, lateness_ns: int) -> None:
         self._measured += 1

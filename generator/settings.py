@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -19,11 +20,36 @@ from generator.schedule import NS_PER_S
 from generator.share import Share, parse_share
 
 LONGEST_S = 10.0**8
-"""Three years: Practically forever, and no overflow when seconds become nanoseconds."""
+"""Three years: practically forever, and no overflow when seconds become nanoseconds."""
+_RUN_NAME = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 def _checked_share(text: str) -> str:
     parse_share(text)
+    return text
+
+
+def _checked_address(text: str) -> str:
+    if text:
+        parse_address(text)
+    return text
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Parse `HOST:PORT`; an IPv6 address has brackets.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError("not an address; give HOST:PORT, for instance 0.0.0.0:5560")
+    return host.strip("[]"), int(port)
+
+
+def _checked_name(text: str) -> str:
+    if not _RUN_NAME.fullmatch(text):
+        raise ValueError("not a name of a run; give up to 64 letters, digits, . _ and -")
     return text
 
 
@@ -113,6 +139,17 @@ class GeneratorSettings(BaseSettings):
     starts_at: Annotated[str, AfterValidator(_checked_instant)] = Field(
         "",
         description="instant at which the schedule starts, the same for all shares: 2026-11-30T06:00:00Z; empty: now",
+    )
+    join_at: Annotated[str, AfterValidator(_checked_address)] = Field(
+        "",
+        description="with processes: HOST:PORT on which to wait for that many generators on other hosts, which join; this one only conducts",
+    )
+    run_name: Annotated[str, AfterValidator(_checked_name)] = Field(
+        "", description="with join_at, and for those that join: the name of the run; others are rejected"
+    )
+    status: FileToWrite = Field(
+        None,
+        description="with join_at: write who has joined, with CPU and memory, to this JSON file five times a second",
     )
     metrics_port: int = Field(
         0,

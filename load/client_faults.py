@@ -16,20 +16,21 @@ CHURN_EVERY_S = 1.0
 CHURN_AWAY_S = 0.5
 
 
-def obey(session: Session, order: LoadOrder, clients_of_run: int) -> None:
+def obey(session: Session, order: LoadOrder, clients_of_run: int, ahead_ns: int = 0) -> None:
     """Carry out the order on the clients of this process; longer actions continue in the background.
 
+    The clock by which it was given is `ahead_ns` ahead of this process's.
     A fault of clients begins when it takes effect, a moment after its order: an earlier mark is moved to that moment.
     """
     if order.do == "begin":
         if session.visits is not None:
-            session.visits.begin(order.at_ns)
+            session.visits.begin(order.at_ns - ahead_ns)
         return
     if order.do == "mark":
-        session.mark(order.at_ns)
+        session.mark(order.at_ns - ahead_ns)
         return
     if order.do == "published":
-        session.published_until_ns = order.at_ns
+        session.published_until_ns = order.at_ns - ahead_ns
         return
     numbers = chosen(clients_of_run, order.share)
     clients = [client for client in session.clients if client.seat.number in numbers]

@@ -16,6 +16,26 @@ DISARMED = Track(None)
 """No event belongs to this track: a client in it takes the slow path with every read."""
 
 
+class InstantsOfEvents(Protocol):
+    """An event's instants by this process's clock."""
+
+    def due_ns(self, event: Event) -> int: ...
+
+    def received_ns(self, event: Event) -> int: ...
+
+
+class OneClock:
+    """All processes have this one's clock."""
+
+    def due_ns(self, event: Event) -> int:
+        """As it is."""
+        return event.due_ns
+
+    def received_ns(self, event: Event) -> int:
+        """As it is."""
+        return event.received_ns
+
+
 @dataclass(slots=True)
 class Counters:
     """Counters over all clients of this process. Event counters count only phase `measure`."""
@@ -40,6 +60,7 @@ class Counters:
     """Attempts to connect that failed, by reason."""
     downtimes_ns: list[int] = field(default_factory=list)
     """How long clients were disconnected, since the last tick."""
+    clocks: InstantsOfEvents = field(default_factory=OneClock)
 
     def restart(self) -> None:
         """Count from zero; the numbers of connected, resting and reached clients stay."""
@@ -177,11 +198,15 @@ class ClientState:
         if not self._reached:
             self._reached = True
             self._counters.reached += 1
-        if self.recovery is not None:
-            self.recovery.note(event, now_ns)
+        if self.recovery is not None and self.recovery.waiting:
+            self.recovery.note(self._counters.clocks.due_ns(event), now_ns)
 
     def _after(self, event: Event, track: Track, verdict: Delivery) -> Track:
-        if event.times is Times.ALL and event.received_ns < self._resumed_ns:
+        if (
+            self._resumed_ns
+            and event.times is Times.ALL
+            and self._counters.clocks.received_ns(event) < self._resumed_ns
+        ):
             self._counters.replayed += event.measured and verdict is not Delivery.DOUBLE
             return DISARMED
         watched = self.aside or self.visit is not None or (self.recovery is not None and self.recovery.waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from time import time_ns
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from core.clock_offset import SAME, OffsetInterval
 from core.host_clock import ClockMark, HostClock, mark_text
 from load.clock_tally import ClockTally
 from load.clocks import KnownClocks
-from load.frames import Event
+from load.frames import ClocksAhead, Event
 
 GENERATOR = "the generator"
 Ints = npt.NDArray[np.int64]
@@ -43,9 +44,13 @@ class ClockCorrection:
         self.known = KnownClocks(HostClock.read())
         self.tally = ClockTally()
         self._watch = ClockWatch()
-        self._generators: dict[str, HostClock] = {}
-        """The clock of each stream's generator, according to its first mark."""
-        self._last_mark: ClockMark | None = None
+        self._generators: dict[tuple[str, str], HostClock] = {}
+        """The clock of each stream's generator on each host, according to its first mark: shares of one schedule may come from several hosts."""
+        self._last_marks: dict[str, ClockMark] = {}
+        """By host."""
+        self._unknown_orders = False
+        self._last_due: tuple[str | None, int] = (None, 0)
+        """The content of the event that was corrected last, and by how much."""
 
     def restart(self) -> None:
         """Restart the measurement."""
@@ -74,7 +79,41 @@ class ClockCorrection:
             self._note(pair, events[at].server, int(deliveries[at]))
             generator_ns[at] = pair.generator.ns if pair.generator is not None else 0
             server_ns[at] = pair.server.ns if pair.server is not None else 0
-        return Shifts(generator_ns[which], server_ns[which])
+        shifts = Shifts(generator_ns[which], server_ns[which])
+        for at, event in enumerate(events):
+            if event.ahead is not None:
+                shifts.generator_ns[at], shifts.server_ns[at] = event.ahead
+        return shifts
+
+    def ahead(self, event: Event, now_ns: int) -> ClocksAhead | None:
+        """Return how far the clocks of its instants are ahead of ours; None if one of them is not known."""
+        pair = self._pair(event, mark_text(event.content), now_ns, 0)
+        if pair.server is None or pair.generator is None:
+            return None
+        return ClocksAhead(pair.generator.ns, pair.server.ns)
+
+    def due_ns(self, event: Event) -> int:
+        """Return when the event was due by our clock; as it is if its generator's clock is not known."""
+        content, ahead_ns = self._last_due
+        if event.content is not content:  # many clients get the same event
+            ahead = self.known.generator_ahead(ClockMark.parse(mark_text(event.content)), time_ns())
+            ahead_ns = ahead.ns if ahead is not None else 0
+            self._last_due = event.content, ahead_ns
+        return event.due_ns - ahead_ns
+
+    def received_ns(self, event: Event) -> int:
+        """Return when the replica received it by our clock; as it is if the replica's clock is not known."""
+        replica = self.known.replicas.get(event.server)
+        ahead = replica.ahead(time_ns()) if replica is not None else None
+        return event.received_ns - (ahead.ns if ahead is not None else 0)
+
+    def orders_ahead_ns(self, mark: str) -> int:
+        """Return how far the clock with this mark, by which orders are given, is ahead of ours; 0 where nothing is compared."""
+        ahead = self.known.generator_ahead(ClockMark.parse(mark_text(mark)), time_ns())
+        if ahead is None:
+            self._unknown_orders = not self.known.without_clock
+            return 0
+        return ahead.ns
 
     def _pair(self, event: Event, text: str, now_ns: int, reach_ns: int) -> _Pair:
         mark = ClockMark.parse(text)
@@ -88,8 +127,9 @@ class ClockCorrection:
         return _Pair(replica.ahead(now_ns, reach_ns), generator, one)
 
     def _look_at(self, stream: str, mark: ClockMark) -> None:
-        self._last_mark = mark
-        step_ns = mark.clock.boot_ns - self._generators.setdefault(stream, mark.clock).boot_ns
+        self._last_marks[mark.clock.host] = mark
+        known = self._generators.setdefault((stream, mark.clock.host), mark.clock)
+        step_ns = mark.clock.boot_ns - known.boot_ns
         if abs(step_ns) > MAX_STEP_NS:
             self.tally.note_set(GENERATOR, step_ns)
 
@@ -118,6 +158,7 @@ class ClockCorrection:
         """Return the findings, and the current offsets."""
         self.look()
         tally, known = self.tally, self.known
+        tally.unknown_orders = self._unknown_orders
         for name, replica in known.replicas.items():
             if replica.one:  # earlier deliveries needed no correction
                 tally.uncompared.pop(name, None)
@@ -133,7 +174,8 @@ class ClockCorrection:
     ) -> dict[str, OffsetInterval]:
         """The offsets of the other clocks from the reference."""
         known = dict(ahead) | {socket.gethostname(): SAME}
-        generator = self.known.generator_ahead(self._last_mark, now_ns) if self._last_mark is not None else None
-        if generator is not None:
-            known[GENERATOR] = generator
+        for host, mark in sorted(self._last_marks.items()):
+            generator = self.known.generator_ahead(mark, now_ns)
+            if generator is not None:
+                known[GENERATOR if len(self._last_marks) == 1 else f"{GENERATOR} on host {host}"] = generator
         return {name: one.minus(reference) for name, one in known.items() if not (one is SAME and reference is SAME)}

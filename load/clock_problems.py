@@ -44,8 +44,12 @@ def clock_problems(tally: ClockTally) -> list[str]:
     if tally.unknown_generator:
         found.append(
             f"{tally.unknown_generator:,} deliveries come from a generator on another host that did not compare its clock, so their "
-            "latency and broker hop are not known; give the generator FANBENCH_REPLICAS=URL,URL and events of 200 bytes or more; "
-            "with sessions, whose events are too small for it, run it on the host of a replica or of a load process"
+            "latency and broker hop are not known; give the generator FANBENCH_REPLICAS=URL,URL and events of 200 bytes or more"
+        )
+    if tally.unknown_orders:
+        found.append(
+            "a worker could not compare its clock with that of its master, which says when sessions and faults begin; let the "
+            "master's host reach GET /clock of the replicas"
         )
     return found + _negatives(tally)
 

@@ -27,6 +27,8 @@ class ClockTally:
     """Deliveries from replicas whose clock could not be compared, by replica."""
     unknown_generator: int = 0
     """Deliveries from generators whose clock could not be compared."""
+    unknown_orders: bool = False
+    """Whether orders came by a clock that could not be compared."""
 
     def note_bound(self, span: Span, bound_ns: int) -> None:
         """Record the bound of a delivery."""
@@ -58,3 +60,4 @@ class ClockTally:
             self.note_set(whose, by_ns)
         self.uncompared.update(other.uncompared)
         self.unknown_generator += other.unknown_generator
+        self.unknown_orders = self.unknown_orders or other.unknown_orders

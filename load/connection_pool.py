@@ -5,14 +5,14 @@ from __future__ import annotations
 import _socket  # the C type: Locust has replaced socket.socket with gevent's class, which has two watchers per socket
 import os
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from errno import EINPROGRESS
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from core.endpoint.origin import Origin
 from load.client_state import Counters
+from load.connect_throttle import ConnectThrottle
 from load.feed import Feed, Interpreter
 from load.frames import UNKNOWN, SeriesRegistry, Source
 from load.transport import Transport, WireFormat
@@ -31,49 +31,6 @@ def retry_delay_s(retry_ms: int | None, failures: int, rng: random.Random) -> fl
     return min(base * 2.0 ** min(failures, 16), max(base, LONGEST_RETRY_S)) * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
-class Connecting(Protocol):
-    """An attempt to connect, before and after the gate."""
-
-    started_ns: int
-    closed: bool
-
-    def connect(self) -> None:
-        """Begin."""
-
-    def fail(self, reason: str) -> None:
-        """Treat the attempt in flight as failed."""
-
-
-class ConnectThrottle:
-    """Limits concurrent connects: a thousand at one instant would overflow a listener's queue."""
-
-    def __init__(self, limit: int = 256) -> None:
-        self._free = limit
-        self._queue: deque[Connecting] = deque()
-        self._admitting = False
-
-    def enter(self, reader: Connecting) -> None:
-        """Connect the reader now, or when its turn comes."""
-        self._queue.append(reader)
-        self._admit()
-
-    def leave(self) -> None:
-        """An admitted attempt has succeeded or failed."""
-        self._free += 1
-        self._admit()
-
-    def _admit(self) -> None:
-        if self._admitting:  # called from a connect below that failed at once
-            return
-        self._admitting = True
-        while self._queue and self._free:
-            reader = self._queue.popleft()
-            if not reader.closed:
-                self._free -= 1
-                reader.connect()
-        self._admitting = False
-
-
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 """An address to connect to, as `socket.getaddrinfo` returns it."""
 
@@ -89,6 +46,10 @@ class ReplicaAddress:
 
 def _from_anywhere(_: Any) -> None:
     """Let the system choose the source address."""
+
+
+def _untold(_: int) -> None:
+    """Nobody wants to know."""
 
 
 def begin_connecting(address: ReplicaAddress, leave_from: Callable[[Any], None] = _from_anywhere) -> Any:
@@ -124,6 +85,8 @@ class ConnectionPool:
     """Called with each attempt's duration in nanoseconds, and the failure or ''."""
     on_break: Callable[[str], None]
     """Called with the reason when a stream ends."""
+    on_turn: Callable[[int], None] = _untold
+    """Called with the nanoseconds that an attempt waited for its turn."""
     token: str = ""
     access: EndpointAccess | None = None
     """The access to an endpoint, if the clients are not at our replicas."""
@@ -135,7 +98,6 @@ class ConnectionPool:
     """Whether clients rarely get the same bytes."""
     leave_from: Callable[[Any], None] = _from_anywhere
     gate: ConnectThrottle = field(default_factory=ConnectThrottle)
-    connecting: set[Connecting] = field(default_factory=set)
     rng: random.Random = field(default_factory=random.Random)
     had_clients: set[tuple[str, str]] = field(default_factory=set)
     """The (server, topic) pairs that have had a client."""

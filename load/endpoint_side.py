@@ -130,7 +130,7 @@ class EndpointSide:
 
     def _is_on(self, exchange: Exchange) -> bool:
         """Whether that attempt still runs."""
-        return exchange is self._exchange and self._reader in self._pool.connecting and not self._reader.closed
+        return exchange is self._exchange and self._reader in self._pool.gate.under_way and not self._reader.closed
 
     def _begin_stream(self, shape: BodyShape, rest: bytes) -> None:
         now_ns = time_ns()

@@ -45,6 +45,7 @@ def finalize(session: Session, horizon: Horizon, users: int) -> WorkerResult:
     result.tally.users = users
     result.tally.connected = session.counters.connected
     result.tally.resting = session.counters.resting
+    result.tally.waiting = session.waiting
     result.tally.bystanders = sum(not client.state.aside for client in session.clients)
     horizon = horizon_of(session.series) | horizon
     for client in session.clients:
@@ -172,7 +173,7 @@ def _recovery(session: Session) -> dict[SpanName, Histogram]:
     """For each client since the last mark: the time to its first event, and its longest silence; empty without one."""
     marked = list(session.visits.account.recoveries) if session.visits is not None else []
     # If no client hears anything any more, no arrival shows until when events were due.
-    last_ns = max(session.recorder.last_arrival_ns, session.published_until_ns)
+    last_ns = max(session.recorder.last_heard_ns, session.published_until_ns)
     for client in session.clients:
         recovery = client.state.recovery
         if recovery is not None:

@@ -43,7 +43,7 @@ class Event:
     """
 
     __slots__ = (
-        "arrivals", "arrived", "aside", "content", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
+        "ahead", "arrivals", "arrived", "aside", "content", "due_ns", "id", "measured", "next_seq", "received_ns", "sent_ns", "seq", "series",
         "server", "sse", "times", "wire_bytes",
     )  # fmt: skip
     ends = False
@@ -62,6 +62,8 @@ class Event:
         """Without a due instant in the event, `due_ns` is when this process first received it."""
         self.content = ""
         """Its payload without the stamp."""
+        self.ahead: ClocksAhead | None = None
+        """If its instants were changed: what they were corrected by, which is all that may be taken from them."""
         self.wire_bytes = 0
         """Its bytes on the connection, including framing; 0 until a read contained only it."""
         self.sse: SSEEvent | None = None
@@ -89,6 +91,13 @@ class Event:
             self.aside = array("q", (now_ns,))
         else:
             self.aside.append(now_ns)
+
+
+class ClocksAhead(NamedTuple):
+    """How far the clocks of an event's instants are ahead of this process's, in nanoseconds."""
+
+    generator_ns: int
+    server_ns: int
 
 
 class Source(NamedTuple):

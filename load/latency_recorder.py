@@ -23,7 +23,7 @@ OPEN_SECONDS = 5
 """A second of due time stays open for this long, then only its buckets that are not empty are kept."""
 
 _SECOND_NS = 1_000_000_000
-_SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "since_sent", "connect", "downtime")
+_SPANS: tuple[SpanName, ...] = ("schedule", "broker", "fanout", "since_sent", "connect", "turn", "downtime")
 
 
 class Folded(NamedTuple):
@@ -60,6 +60,9 @@ class LatencyRecorder:
         self.wire_bytes = 0
         self.first_due_ns: int | None = None
         self.last_arrival_ns = 0
+        """By the generator's clock, like `first_due_ns`."""
+        self.last_heard_ns = 0
+        """The same by this process's clock."""
         self._open: dict[int, Histogram] = {}
 
     def fold(self, events: Sequence[Event]) -> npt.NDArray[np.int64]:
@@ -84,6 +87,7 @@ class LatencyRecorder:
         counts = np.array([len(arrivals) for _, arrivals in due])
         stamps = np.array([(event.due_ns, event.sent_ns, event.received_ns) for event, _ in due], np.int64)
         arrived_ns = np.frombuffer(b"".join(arrivals for _, arrivals in due), np.int64)
+        self.last_heard_ns = max(self.last_heard_ns, int(arrived_ns.max()))
         first_ns, last_ns, seconds = int(stamps[:, 0].min()), int(arrived_ns.max()), stamps[:, 0] // _SECOND_NS
         if times is Times.ALL and (shifts := self._shifts(due, counts, int(arrived_ns.min()))) is not None:
             stamps -= np.column_stack([shifts.generator_ns, shifts.generator_ns, shifts.server_ns])

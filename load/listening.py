@@ -18,14 +18,15 @@ from core.endpoint.origin import parse_origin
 from core.endpoint.request import StreamEndpoint
 from load.addresses import resolve
 from load.client_state import Counters
-from load.connection_pool import Connecting, ConnectionPool, ConnectThrottle, ReplicaAddress
+from load.connect_throttle import ConnectThrottle
+from load.connection_pool import ConnectionPool, ReplicaAddress
 from load.endpoint_access import EndpointAccess
 from load.feed import Feed
 from load.frames import SeriesRegistry, Source
 from load.latency_recorder import Folded
 from load.locust_table import GAP, log_gaps, log_many, log_untimed
 from load.reader import StreamReader
-from load.session import CONNECT_DEADLINE_NS, TICK_S
+from load.session import TICK_S
 from load.session_factory import require_descriptors
 from load.stream_times import StreamTimes
 from load.transport import SSE, WireFormat
@@ -73,8 +74,7 @@ class ListeningDesk:
         self._bucket = bucket
         self._named: dict[tuple[type, str], NamedStreams] = {}
         self._addresses: dict[str, list[ReplicaAddress]] = {}
-        self._gate = ConnectThrottle()
-        self._connecting: set[Connecting] = set()
+        self._gate = ConnectThrottle(adapts=False)
         self._counters = Counters()
         self._registry = SeriesRegistry()
         self._rng = random.Random()
@@ -121,7 +121,6 @@ class ListeningDesk:
             access=access,
             interpreter=named.heard,
             gate=self._gate,
-            connecting=self._connecting,
             rng=self._rng,
             feeds=named.feeds,
             had_clients=named.had_clients,
@@ -157,16 +156,10 @@ class ListeningDesk:
         try:
             while self._streams:
                 gevent.sleep(TICK_S)
-                self._hasten()
+                self._gate.give_up(time.time_ns())
                 self.tick()
         finally:
             self._ticking = False
-
-    def _hasten(self) -> None:
-        now_ns = time.time_ns()
-        for reader in list(self._connecting):
-            if reader.started_ns < now_ns - CONNECT_DEADLINE_NS:
-                reader.fail("no answer in time")
 
     def tick(self) -> None:
         """Enter the deliveries since the last call into Locust's table, and fire its request events."""

@@ -36,6 +36,7 @@ from load.messages import (
     bounds_of,
     horizon_from,
 )
+from load.order_clock import OrderClock
 from load.seats import SeatPool
 from load.totals import Totals
 from load.worker_result import WorkerResult
@@ -63,6 +64,7 @@ class MasterMeasurement:
         self._running = False
         self._collecting = False
         self._ahead_ns = AHEAD_NS
+        self._clock = OrderClock()
         self._about(Began, self._on_began)
         self._about(SeatsWanted, self._on_wanted)
         self._about(SeatsReturned, self._on_returned)
@@ -91,6 +93,8 @@ class MasterMeasurement:
         self._running = self._collecting = False
         workers = self._workers.names()
         self._members = Members()
+        if begin.endpoint is None:
+            self._clock.start(begin.replicas)
         for worker in workers:
             self._invite(worker, -(-begin.clients // len(workers)))
         self._await(lambda member: member.began is not None, ANSWER_DEADLINE_S)
@@ -173,8 +177,9 @@ class MasterMeasurement:
 
     def obey(self, order: LoadOrder) -> None:
         """Forward the order to every worker."""
+        mark = self._clock.mark()
         for worker in self._members.there():
-            self._send(worker, ClientOrder(test=self._test(), order=order, clients=self._target()))
+            self._send(worker, ClientOrder(test=self._test(), order=order, clients=self._target(), clock=mark))
 
     def measure_from(self, at_ns: int) -> None:
         """Make every worker discard its measurements; events due from that instant on count."""
@@ -214,6 +219,7 @@ class MasterMeasurement:
         if self._begin is None:
             return CollectedResult()
         self._collecting = True
+        self._clock.stop()
         begin = self._begin
         self._await(lambda member: member.measure_from_ns == begin.measure_from_ns, ANSWER_DEADLINE_S)
         self._ask(Freeze(test=self._test()))

@@ -65,6 +65,8 @@ class Members:
         left = [one.result.tally for one in members if one.gone and one.result is not None]
         return LoadStatus(
             clients=sum(one.clients for one in told),
+            connecting=sum(one.connecting for one in told),
+            waiting=sum(one.waiting for one in told),
             reached=sum(one.reached for one in told),
             deliveries=sum(one.deliveries for one in told) + sum(one.deliveries for one in left),
             reconnects=sum(one.reconnects for one in told) + sum(one.reconnects for one in left),
@@ -98,4 +100,4 @@ class Members:
 
 
 def _without_counts(status: LoadStatus) -> LoadStatus:
-    return LoadStatus(clients=status.clients, reached=status.reached, visitors=status.visitors)
+    return status.model_copy(update={"deliveries": 0, "reconnects": 0})

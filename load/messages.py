@@ -51,21 +51,15 @@ class Begin(Document):
     """The sessions that the users visit."""
     endpoint: StreamEndpoint | None = None
     """What the clients listen to, if it is not one of our replicas."""
+    connect_timeout_s: float
 
     def changed(self, clients: int | None = None, measure_from_ns: int | None = None) -> Begin:
         """Return the same test with that many clients, or measured from another instant."""
-        return Begin(
-            test=self.test,
-            replicas=self.replicas,
-            topic=self.topic,
-            topic_skew=self.topic_skew,
-            token=self.token,
-            clients=self.clients if clients is None else clients,
-            measure_from_ns=self.measure_from_ns if measure_from_ns is None else measure_from_ns,
-            users=self.users,
-            compact=self.compact,
-            sessions=self.sessions,
-            endpoint=self.endpoint,
+        return self.model_copy(
+            update={
+                "clients": self.clients if clients is None else clients,
+                "measure_from_ns": self.measure_from_ns if measure_from_ns is None else measure_from_ns,
+            }
         )
 
 
@@ -102,12 +96,13 @@ class SeatsReturned(Document):
 
 
 class ClientOrder(Document):
-    """Master to worker: an order of `--control`, and how many clients the run has."""
+    """Master to worker: an order of `--control`, how many clients the run has, and the mark of the clock by which it was given."""
 
     version: Literal[1] = 1
     test: int
     order: LoadOrder
     clients: int
+    clock: str
 
 
 class MeasureFrom(Document):

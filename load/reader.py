@@ -45,6 +45,7 @@ class StreamReader:
         "_sock",
         "_timer",
         "_track",
+        "_wanted_ns",
         "_watcher",
         "arrival_ns",
         "closed",
@@ -68,6 +69,7 @@ class StreamReader:
         self._head = b""
         self._track = DISARMED
         self._last: Parsed | Event | None = None
+        self._wanted_ns = 0
         self._side = None if pool.access is None else EndpointSide(self, state, pool, pool.access, user)
         self._fd = -1
         self._sock: Any = None
@@ -77,12 +79,12 @@ class StreamReader:
     def start(self) -> None:
         """Connect when it is this reader's turn."""
         self._stop_timer()
+        self._wanted_ns = time_ns()
         self._pool.gate.enter(self)
 
     def connect(self) -> None:
         """Begin to connect. The gate calls this."""
-        self.started_ns = time_ns()
-        self._pool.connecting.add(self)
+        self._pool.on_turn(self.started_ns - self._wanted_ns)
         address = self._pool.addresses[self._replica]
         if self._side is not None:
             last = self.last_event()
@@ -284,9 +286,12 @@ class StreamReader:
 
     def _settle(self, failure: str) -> None:
         """End an attempt: free its place at the gate and report the result."""
-        self._pool.connecting.discard(self)
-        self._pool.on_connect(time_ns() - self.started_ns, failure)
-        self._pool.gate.leave()
+        took_ns = time_ns() - self.started_ns
+        self._pool.on_connect(took_ns, failure)
+        if failure:
+            self._pool.gate.leave(self)
+        else:
+            self._pool.gate.answered(self, took_ns)
 
     def fail(self, reason: str, wait_s: float | None = None) -> None:
         """End a failed attempt to connect; retry after the usual delay, or after `wait_s` seconds."""
@@ -359,9 +364,7 @@ class StreamReader:
         self.closed = True
         self._stop_timer()
         self._release()
-        if self in self._pool.connecting:
-            self._pool.connecting.discard(self)
-            self._pool.gate.leave()
+        self._pool.gate.leave(self)
         if self.state.connected:
             self.state.closed(time_ns())
         self.state.rest(False)

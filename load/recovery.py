@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from load.frames import Event
-
 NOTICED_NS = 200_000_000
 """Silences are checked this often; shorter ones count as none."""
 
 
 class Recovery:
-    """One client since the last mark; times in wall-clock nanoseconds."""
+    """One client since the last mark; times in nanoseconds of this process's wall clock."""
 
     __slots__ = ("first_event_ns", "longest_silence_ns", "mark_ns")
 
@@ -24,9 +22,9 @@ class Recovery:
         """Whether the first event after the mark is still to come."""
         return self.first_event_ns is None
 
-    def note(self, event: Event, now_ns: int) -> None:
-        """Note an event."""
-        if self.first_event_ns is None and event.due_ns >= self.mark_ns:
+    def note(self, due_ns: int, now_ns: int) -> None:
+        """Note an event that was due at that instant."""
+        if self.first_event_ns is None and due_ns >= self.mark_ns:
             self.first_event_ns = now_ns - self.mark_ns
 
     def heard(self, before_ns: int, now_ns: int) -> None:

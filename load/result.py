@@ -44,6 +44,7 @@ def build_result(totals: WorkerResult, asked: int, problems: Sequence[str], brea
         duration_s=duration_s(totals),
         event_bytes=round(tally.wire_bytes / tally.sized, 1) if tally.sized else None,
         connect_ms=span_of(totals, "connect").summary_ms() if span_of(totals, "connect").count else None,
+        turn_ms=span_of(totals, "turn").summary_ms() if span_of(totals, "turn").count else None,
         downtime_ms=span_of(totals, "downtime").summary_ms(),
         servers=_servers(totals, spans),
         topics=_topics(totals),

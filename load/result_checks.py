@@ -88,6 +88,8 @@ def missing_clients(totals: WorkerResult, asked: int) -> str | None:
         return missing_visits(totals, asked)
     reasons = totals.refused + totals.disconnects
     why = told(reasons)
+    if tally.waiting:
+        why = f"{why}{', ' if why else ''}{tally.waiting:,} waited for their turn to connect, because answers came late"
     if tally.users and not tally.clients:
         return f"none of {tally.users} clients ever connected: {why or 'no answer'}{_where(totals)}"
     if tally.users == tally.clients == tally.connected + tally.resting == asked:

@@ -12,6 +12,7 @@ from core.histogram import Histogram
 from load.client_state import ClientState, Counters
 from load.clock_correction import ClockCorrection
 from load.clock_probes import Probes
+from load.connect_throttle import CONNECT_TIMEOUT_S, ConnectThrottle
 from load.connection_pool import ConnectionPool, ReplicaAddress
 from load.dialect_events import DialectEvents
 from load.endpoint_access import EndpointAccess
@@ -27,7 +28,6 @@ from load.visits import Visitor, Visits
 from load.worker_result import Horizon, SeriesKey, horizon_of
 
 TICK_S = 0.2
-CONNECT_DEADLINE_NS = 10_000_000_000
 
 
 class SeatedClient:
@@ -67,12 +67,14 @@ class Session:
         sessions: Attendance | None = None,
         sources: SourceAddresses | None = None,
         access: EndpointAccess | None = None,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         rehearse()
         self.counters = Counters()
         self._seating = seating
         self.clocks = ClockCorrection()
         self.clocks.known.without_clock = access is not None  # somebody else's service has no GET /clock
+        self.counters.clocks = self.clocks
         self.recorder = LatencyRecorder(self.clocks)
         self.probes = Probes(self.clocks.known)
         self.clients: set[SeatedClient] = set()
@@ -93,6 +95,7 @@ class Session:
         self.events = DialectEvents(self._registry, access.endpoint.dialect) if access is not None else None
         """What the events of an endpoint mean."""
         self._connect_ns: list[int] = []
+        self._turn_ns: list[int] = []
         self.marked = False
         self.published_until_ns = 0
         """When the last event was due, if reported: until then a client that hears nothing is silent."""
@@ -106,16 +109,23 @@ class Session:
             counters=self.counters,
             on_connect=self._connected,
             on_break=on_break,
+            on_turn=self._turn_ns.append,
             token=token,
             access=access,
             interpreter=self.events,
             compact=compact,
             apart=sessions is not None,
             leave_from=(sources or SourceAddresses()).bind,
+            gate=ConnectThrottle(connect_timeout_s, adapts=access is None or access.endpoint.request.method == "GET"),
         )
         self.visits: Visits | None = None
         if sessions is not None:
             self.visits = Visits(sessions.rules, sessions.users, len(addresses), self, loop)
+
+    @property
+    def waiting(self) -> int:
+        """Clients that wait for their turn to connect."""
+        return self._pool.gate.waiting()
 
     @property
     def series(self) -> Collection[Series]:
@@ -208,7 +218,7 @@ class Session:
             recovery = client.state.recovery = Recovery(at_ns)
             last = client.reader.last_event()
             if last is not None:  # the order was read a little after it was given
-                recovery.note(last, client.reader.arrival_ns)
+                recovery.note(self.clocks.due_ns(last), client.reader.arrival_ns)
             client.reader.disarm()
 
     def set_aside(self, clients: Iterable[SeatedClient]) -> None:
@@ -229,6 +239,7 @@ class Session:
         now_ns = self._ticked_ns = time_ns()
         for histogram, spans_ns in (
             (self.recorder.spans["connect"], self._connect_ns),
+            (self.recorder.spans["turn"], self._turn_ns),
             (self.recorder.spans["downtime"], self.counters.downtimes_ns),
         ):
             histogram.record_ns(spans_ns)
@@ -237,9 +248,7 @@ class Session:
             self.access.times.fold(now_ns)
         if self.visits is not None:
             self._fold_visits(self.visits, now_ns)
-        for reader in list(self._pool.connecting):
-            if reader.started_ns < now_ns - CONNECT_DEADLINE_NS:
-                reader.fail("no answer in time")
+        self._pool.gate.give_up(now_ns)
         if self.marked:
             for client in self.clients:
                 if client.reader.arrival_ns < now_ns - NOTICED_NS:
@@ -267,6 +276,8 @@ class Session:
         counters = self.counters
         return LoadStatus(
             clients=counters.connected,
+            connecting=len(self._pool.gate.under_way),
+            waiting=self.waiting,
             reached=counters.reached,
             deliveries=self.recorder.deliveries,
             reconnects=counters.reconnects,

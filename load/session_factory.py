@@ -58,6 +58,7 @@ class SessionFactory:
             sessions=None if begin.sessions is None else Attendance(begin.sessions, max(1, begin.users)),
             sources=sources,
             access=access,
+            connect_timeout_s=begin.connect_timeout_s,
         )
 
     def _access(self, begin: Begin, origins: Sequence[Origin]) -> EndpointAccess | None:

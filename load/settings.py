@@ -16,6 +16,7 @@ from core.paths import absolute_path, file_to_write
 from core.stamp import StampForm
 from core.token import check_token
 from core.topics import DEFAULT_TOPIC, TopicList, expand_topics
+from load.connect_throttle import CONNECT_TIMEOUT_S
 from load.document_files import regular_file
 
 File = Annotated[Path | None, BeforeValidator(lambda path: file_to_write(path) if path else None)]
@@ -39,6 +40,9 @@ class LoadSettings(BaseModel):
     wait: float = Field(0.0, ge=0, le=600, description="seconds to wait at the start until every replica is ready")
     drain: float = Field(
         1.0, ge=0, le=600, description="seconds to wait at the end for events that some clients have and others lack"
+    )
+    connect_timeout: float = Field(
+        CONNECT_TIMEOUT_S, ge=0.1, le=600, description="seconds without an answer after which a client connects anew"
     )
     out: RegularFile = Field(None, description="file to write the result to, as JSON, at the end")
     status: RegularFile = Field(None, description="file to write the current numbers to, five times a second")

@@ -123,6 +123,7 @@ class Suite:
             compact=settings.stamp == "compact",
             sessions=settings.rules(),
             endpoint=self._endpoint(settings, settings.origins(host)),
+            connect_timeout_s=settings.connect_timeout,
         )
 
     def _endpoint(self, settings: LoadSettings, origins: Sequence[Origin]) -> StreamEndpoint | None:

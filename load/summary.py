@@ -14,6 +14,8 @@ from core.contracts.measures import Percentiles
 from load.reasons import told
 from load.stream_words import stream_lines
 
+LONG_TURN_MS = 1_000.0
+"""A longer wait for a turn to connect is named."""
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
@@ -106,6 +108,11 @@ def _recovery(recovery: RecoveryTimes) -> str:
 
 def _remarks(result: LoadResult) -> list[str]:
     remarks = [*result.problems, *result.breaches]
+    if result.turn_ms is not None and result.turn_ms.max >= LONG_TURN_MS:
+        remarks.append(
+            f"clients waited up to {result.turn_ms.max / 1000:,.1f} s for their turn to connect, because answers came late: "
+            "the servers, or this process, are at their limit"
+        )
     if result.left:
         remarks.append(f"{result.left:,} clients left before the end, because workers or the number of users changed")
     if result.unreached and result.deliveries:  # without any, a problem says so

@@ -46,6 +46,7 @@ _SPANS: dict[str, Callable[[LoadResult], Percentiles | None]] = {
     "broker_": lambda result: result.hops_ms.broker if result.hops_ms else None,
     "fanout_": lambda result: result.hops_ms.fanout if result.hops_ms else None,
     "connect_": lambda result: result.connect_ms,
+    "turn_": lambda result: result.turn_ms,
     "downtime_": lambda result: result.downtime_ms,
     "first_event_": lambda result: result.streams.first_event_ms if result.streams else None,
     "gap_": lambda result: result.streams.gap_ms if result.streams else None,

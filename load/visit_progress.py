@@ -9,9 +9,15 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from core.host_clock import split_mark
 from core.token_sessions import TokenSession, Visit
-from load.frames import Event
+from load.frames import ClocksAhead, Event
 from load.worker_result import SpanName
+
+AheadOf = Callable[[Event, int], ClocksAhead | None]
+"""How far the clocks of an event's instants are ahead of this process's, now; None if that is not known."""
+_UNKNOWN_CLOCKS = ClocksAhead(0, 0)
+"""Nothing is corrected; the measurement is refused for it (load/clock_problems.py)."""
 
 
 @dataclass(slots=True)
@@ -34,7 +40,7 @@ class VisitProgress:
     """`note` is called for each event that is new to the client; `beyond` says which events do not concern it."""
 
     __slots__ = (
-        "_before", "_before_ns", "_due_ns", "_on_end", "_on_move", "_times", "doubled", "ended", "heard", "moved",
+        "_ahead", "_ahead_at", "_ahead_of", "_before", "_before_ns", "_mark", "_on_end", "_on_move", "_times", "doubled", "ended", "heard", "moved",
         "opened_ns", "session", "visit", "wrong",
     )  # fmt: skip
 
@@ -42,9 +48,9 @@ class VisitProgress:
         self,
         session: TokenSession,
         visit: Visit,
-        starts_ns: int,
         opened_ns: int,
         times: VisitTimes,
+        ahead_of: AheadOf,
         *,
         on_move: Callable[[], object],
         on_end: Callable[[], object],
@@ -59,12 +65,22 @@ class VisitProgress:
         """Whether its last event has come."""
         self.heard = False
         self.moved = False
-        self._due_ns = starts_ns + session.due_ns[0]
         self._times = times
+        self._ahead_of = ahead_of
+        self._ahead: ClocksAhead | None = None
+        self._ahead_at = ("", "")
+        """The server and the mark of `_ahead`."""
+        self._mark = ""
         self._before: Event | None = None
         self._before_ns = 0
         self._on_move = on_move
         self._on_end = on_end
+
+    def _clocks_of(self, event: Event, now_ns: int) -> ClocksAhead:
+        """The correction of the event; it is looked up again for another server or mark, and while it is not known."""
+        if self._ahead is None or self._ahead_at != (event.server, self._mark):
+            self._ahead, self._ahead_at = self._ahead_of(event, now_ns), (event.server, self._mark)
+        return self._ahead or _UNKNOWN_CLOCKS
 
     def beyond(self, seq: int) -> bool:
         """Whether the client has left before this event, though it may be in the same read."""
@@ -72,19 +88,25 @@ class VisitProgress:
 
     def note(self, event: Event, now_ns: int) -> None:
         """Note a new event."""
-        seq = event.seq
-        if seq > self.session.last_seq or event.content.encode() != self.session.payload(seq):
+        seq, session = event.seq, self.session
+        mark, content = split_mark(event.content)
+        if seq > session.last_seq or content.encode() != session.payload(seq):
             self.wrong += 1
+        self._mark = event.content = mark or self._mark  # this is what its clocks are corrected by
+        ahead = self._clocks_of(event, now_ns)
         if not self.heard:
             self.heard = True
-            if self.session.measured_from == 0:
-                self._times.first_event_ns.append(now_ns - max(self.opened_ns, self._due_ns))
+            if session.measured_from == 0:
+                since_first_ns = session.due_ns[min(seq, session.last_seq)] - session.due_ns[0]
+                due_ns = event.due_ns - ahead.generator_ns - since_first_ns
+                self._times.first_event_ns.append(now_ns - max(self.opened_ns, due_ns))
         opened_ns = self.opened_ns
-        if event.sent_ns < opened_ns:  # history, which is due to this client since its request
-            event.due_ns = event.sent_ns = opened_ns
-            event.received_ns = max(event.received_ns, opened_ns)
+        if event.sent_ns - ahead.generator_ns < opened_ns:  # history, which is due to this client since its request
+            event.due_ns = event.sent_ns = opened_ns + ahead.generator_ns
+            event.received_ns = max(event.received_ns, opened_ns + ahead.server_ns)
+            event.ahead = ahead
         before = self._before
-        if before is not None and seq == before.seq + 1 and event.measured and before.sent_ns > opened_ns:
+        if before is not None and seq == before.seq + 1 and event.measured and before.ahead is None:
             self._times.gap_sent_ns.append(event.sent_ns - before.sent_ns)
             self._times.gap_seen_ns.append(now_ns - self._before_ns)
         self._before, self._before_ns = event, now_ns

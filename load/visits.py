@@ -15,6 +15,7 @@ from core.contracts.load_result import Cause
 from core.contracts.session_rules import SessionRules
 from core.token_sessions import START_ID, PlannedVisit, visits
 from load.client_state import ClientState, Counters
+from load.clock_correction import ClockCorrection
 from load.ledger import Track
 from load.plan import Seat
 from load.recovery import Recovery
@@ -35,6 +36,7 @@ class House(Protocol):
     """Opens and closes the clients of visits: this process's measurement."""
 
     counters: Counters
+    clocks: ClockCorrection
 
     def admit(self, topic: str, user: int, replica: int, state: ClientState) -> Any:
         """Begin to connect a client, and return it."""
@@ -120,7 +122,7 @@ class Visits:
         state = ClientState(session.topic, self._house.counters, START_ID)
         number = visit.number
         state.visit = VisitProgress(
-            session, visit, self._starts_ns, time_ns(), self.times,
+            session, visit, time_ns(), self.times, self._house.clocks.ahead,
             on_move=lambda: self._loop.run_callback(partial(self._move, number)),
             on_end=lambda: self._loop.run_callback(partial(self._close, number)),
         )  # fmt: skip

@@ -113,7 +113,8 @@ class Worker:
 
     def _on_order(self, ordered: ClientOrder) -> None:
         if self._session is not None:
-            obey(self._session, ordered.order, ordered.clients)
+            ahead_ns = self._session.clocks.orders_ahead_ns(ordered.clock)
+            obey(self._session, ordered.order, ordered.clients, ahead_ns)
 
     def _on_measure_from(self, message: MeasureFrom) -> None:
         assert self._begin is not None

@@ -17,11 +17,11 @@ from load.second_counts import SecondCounts
 from load.visit_tally import VisitTally
 
 SpanName = Literal[
-    "schedule", "broker", "fanout", "connect", "downtime", "bystanders", "before", "first_event", "silence",
+    "schedule", "broker", "fanout", "connect", "turn", "downtime", "bystanders", "before", "first_event", "silence",
     "since_sent", "first_token", "gap_sent", "gap_seen", "stream_first", "stream_gap", "stream_silence", "stream_answer",
 ]  # fmt: skip
 """The hops, and `since_sent`, latency without the schedule hop; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, one value per client;
-`first_token`, `gap_sent` and `gap_seen` of visits to sessions; those with `stream_` of an endpoint, `stream_silence` with one value per client."""
+`turn` how long a connect waited for its turn; `first_token`, `gap_sent` and `gap_seen` of visits to sessions; those with `stream_` of an endpoint, `stream_silence` with one value per client."""
 
 
 class SeriesKey(NamedTuple):
@@ -113,6 +113,8 @@ class Tally:
     reconnects: int = 0
     resting: int = 0
     """Clients that are disconnected on purpose at the end."""
+    waiting: int = 0
+    """Clients that wait for their turn to connect at the end."""
     unidentified: int = 0
     """Deliveries of events without identity: they are in no ledger."""
     opened: int = 0

@@ -201,6 +201,8 @@ class LoadResult(Document):
     event_bytes: float | None
     connect_ms: Percentiles | None = None
     """None if no client was connected while it was measured."""
+    turn_ms: Percentiles | None = None
+    """How long these attempts, and the failed ones, waited for their turn; None if there was none."""
     downtime_ms: Percentiles
     servers: dict[str, ServedClients]
     topics: dict[str, int]

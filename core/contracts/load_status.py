@@ -24,6 +24,10 @@ class LoadStatus(Document):
     version: Literal[1] = 1
     clients: int = 0
     """Connected now."""
+    connecting: int = 0
+    """Attempts to connect that are under way."""
+    waiting: int = 0
+    """Clients that wait for their turn to connect."""
     reached: int = 0
     """Clients that got an event on their current connection."""
     deliveries: int = 0

@@ -53,6 +53,11 @@ def capacity_command(
             f"--generator-processes {scenario.generator_processes}: --vary topics begins with one topic, whose events one process "
             "publishes; leave it out, or vary clients, rate or replicas"
         )
+    if axis == "topics" and deployment is not None and deployment.generators > 1:
+        raise UsageError(
+            f"--generators-expected {deployment.generators}: --vary topics begins with one topic, whose events one generator "
+            "publishes; expect one, or vary clients or rate"
+        )
     contenders = choose_contenders([name] if name else [], every=False, launch=launch, deployment=deployment)
 
     from harness.report.page import build_report, write_report  # matplotlib takes half a second to import

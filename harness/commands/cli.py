@@ -27,6 +27,8 @@ from harness.commands.options import (
     Duration,
     Endpoints,
     GeneratorProcesses,
+    GeneratorsAt,
+    GeneratorsExpected,
     LaunchedBy,
     LoadProcesses,
     MasterAt,
@@ -121,6 +123,8 @@ def compare(
     clients_at: ClientsAt = "",
     workers_expected: WorkersExpected = None,
     master_at: MasterAt = "",
+    generators_expected: GeneratorsExpected = None,
+    generators_at: GeneratorsAt = "",
     run_name: RunName = "",
     deploy: Deploy = "",
     endpoint: Endpoints = None,
@@ -149,7 +153,18 @@ def compare(
     from harness.runner.deployment import parse_deployment
     from harness.schedule.transports import parse_transports
 
-    deployment = parse_deployment(replicas_at, clients_at, workers_expected, master_at, run_name, deploy, "", "")
+    deployment = parse_deployment(
+        replicas_at,
+        clients_at,
+        workers_expected,
+        master_at,
+        run_name,
+        deploy,
+        "",
+        "",
+        generators_expected,
+        generators_at,
+    )
     if deployment is not None:
         workload = deployment.workload(workload, replicas)
 
@@ -206,6 +221,8 @@ def capacity(
     clients_at: ClientsAt = "",
     workers_expected: WorkersExpected = None,
     master_at: MasterAt = "",
+    generators_expected: GeneratorsExpected = None,
+    generators_at: GeneratorsAt = "",
     run_name: RunName = "",
     deploy: Deploy = "",
     json_answer: AsJson = False,
@@ -236,7 +253,18 @@ def capacity(
     from harness.commands.capacity import capacity_command
     from harness.runner.deployment import parse_deployment
 
-    deployment = parse_deployment(replicas_at, clients_at, workers_expected, master_at, run_name, deploy, "", "")
+    deployment = parse_deployment(
+        replicas_at,
+        clients_at,
+        workers_expected,
+        master_at,
+        run_name,
+        deploy,
+        "",
+        "",
+        generators_expected,
+        generators_at,
+    )
     if deployment is not None:
         workload = deployment.workload(workload, replicas)
 
@@ -285,6 +313,8 @@ def faults(
     clients_at: ClientsAt = "",
     workers_expected: WorkersExpected = None,
     master_at: MasterAt = "",
+    generators_expected: GeneratorsExpected = None,
+    generators_at: GeneratorsAt = "",
     run_name: RunName = "",
     deploy: Deploy = "",
     breaking: Break = "",
@@ -312,7 +342,16 @@ def faults(
     from harness.runner.deployment import parse_deployment
 
     deployment = parse_deployment(
-        replicas_at, clients_at, workers_expected, master_at, run_name, deploy, breaking, mending
+        replicas_at,
+        clients_at,
+        workers_expected,
+        master_at,
+        run_name,
+        deploy,
+        breaking,
+        mending,
+        generators_expected,
+        generators_at,
     )
     if deployment is not None:
         workload = deployment.workload(workload, replicas)

@@ -101,6 +101,18 @@ MasterAt = Annotated[
     ),
 ]
 RunName = Annotated[str, typer.Option(help="the --run-name of these workers", show_default=False)]
+GeneratorsExpected = Annotated[
+    int | None,
+    typer.Option(help="generators to wait for, which run elsewhere and share the topics", show_default=False),
+]
+GeneratorsAt = Annotated[
+    str,
+    typer.Option(
+        help="where fanbench waits for them; 0.0.0.0:5560 accepts other machines",
+        metavar="HOST:PORT",
+        show_default="127.0.0.1:5560",
+    ),
+]
 Deploy = Annotated[
     str,
     typer.Option(

@@ -14,6 +14,8 @@ _FURTHER = {
     "load_growth_mb_min": "load growth, MB per minute",
     "connect_p50_ms": "connect p50 ms",
     "connect_p99_ms": "connect p99 ms",
+    "turn_p99_ms": "wait for a turn to connect, p99 ms",
+    "connecting_s": "s until all were connected",
     "connection_kb": "KB per connection",
     "event_bytes": "bytes per event",
     "offered_hz": "events/s offered",

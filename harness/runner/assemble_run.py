@@ -144,6 +144,8 @@ def _figures(scenario: Scenario, findings: Findings) -> dict[str, float]:
     load, reports = findings.load, findings.evidence.reports
     connect = load.connect_ms
     figures = {"connect_p50_ms": connect.p50, "connect_p99_ms": connect.p99} if connect is not None else {}
+    if load.turn_ms is not None:
+        figures["turn_p99_ms"] = load.turn_ms.p99
     if findings.window.seconds >= GROWTH_NEEDS_S:
         figures |= {f"{part}_growth_mb_min": slope for part, slope in findings.window.rss_mb_per_min.items()}
     if load.visits is not None:

@@ -12,9 +12,11 @@ from brokers.contender import Contender
 from brokers.endpoint import redact
 from core.errors import UsageError
 from core.scenario import Scenario
+from core.topics import expand_topics
 
 MASTER_AT = "127.0.0.1:5557"
 """Locust's own port, only on this machine."""
+GENERATORS_AT = "127.0.0.1:5560"
 _RUN_NAME = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
@@ -37,6 +39,10 @@ class Deployment:
     breaking: str = ""
     mending: str = ""
     """The commands of the fault `deployment-break`."""
+    generators: int = 0
+    """How many generators that run elsewhere must join before a run begins; 0: fanbench starts its own."""
+    generators_at: str = GENERATORS_AT
+    """The address at which fanbench waits for them."""
     token: str = field(default="", repr=False)
     """The token that the replicas require of clients and readers of `/stats`."""
 
@@ -61,6 +67,17 @@ class Deployment:
             raise UsageError(
                 f"--load-processes {scenario.load_processes}: with --replicas-at, the clients run in the workers that "
                 "connect; start more workers and raise --workers-expected"
+            )
+        if self.generators and scenario.generator_processes > 1:
+            raise UsageError(
+                f"--generator-processes {scenario.generator_processes}: with --generators-expected, the generators that join publish; "
+                "start more of them, and raise --generators-expected"
+            )
+        topics = 0 if scenario.sessions else len(expand_topics(scenario.topics))
+        if not scenario.sessions and topics < self.generators:
+            raise UsageError(
+                f"--generators-expected {self.generators}: the workload has {topics} topics, and one generator publishes all events of "
+                "a topic, in their order; expect fewer generators, or give more --topics"
             )
         return scenario.with_fields(replicas=here)
 
@@ -97,6 +114,8 @@ def parse_deployment(
     deploy: str,
     breaking: str,
     mending: str,
+    generators_expected: int | None = None,
+    generators_at: str = "",
 ) -> Deployment | None:
     """Make the deployment that the options describe; None without `--replicas-at`. An empty option was not given.
 
@@ -111,6 +130,8 @@ def parse_deployment(
         "--deploy": deploy,
         "--break": breaking,
         "--mend": mending,
+        "--generators-expected": generators_expected,
+        "--generators-at": generators_at,
     }
     if not replicas_at:
         for option, value in needs_replicas.items():
@@ -124,10 +145,16 @@ def parse_deployment(
         raise UsageError(f"{given} without {lacking}: give both (the command `true` does nothing)")
     if workers_expected is not None and workers_expected < 1:
         raise UsageError(f"--workers-expected {workers_expected}: must be at least 1; the workers hold the clients")
+    if generators_expected is not None and generators_expected < 1:
+        raise UsageError(
+            f"--generators-expected {generators_expected}: must be at least 1; leave it out for a generator that fanbench starts"
+        )
     if not _RUN_NAME.fullmatch(run_name):
         raise UsageError(f"--run-name {run_name!r}: up to 64 letters, digits, . _ and -")
     replicas = _urls("--replicas-at", replicas_at)
-    host, port = _address(master_at or MASTER_AT)
+    # Locust also uses the port after that of its master.
+    host, port = _address("--master-at", master_at or MASTER_AT, 65_534)
+    joins_host, joins_port = _address("--generators-at", generators_at or GENERATORS_AT, 65_535)
     return Deployment(
         replicas,
         _urls("--clients-at", clients_at) if clients_at else replicas,
@@ -138,6 +165,8 @@ def parse_deployment(
         deploy,
         breaking,
         mending,
+        generators_expected or (1 if generators_at else 0),
+        _at(joins_host, joins_port),
         os.environ.get("FANBENCH_LOAD_TOKEN", ""),
     )
 
@@ -162,8 +191,14 @@ def _urls(option: str, text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(option: str, text: str, largest: int) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_535:  # Locust also uses the next port
-        raise UsageError(f"--master-at {text}: give HOST:PORT, for instance 0.0.0.0:5557")
+    if not host or not port.isdecimal() or not 0 < int(port) <= largest:
+        raise UsageError(
+            f"{option} {text}: give HOST:PORT, for instance 0.0.0.0:{'5557' if 'master' in option else '5560'}"
+        )
     return host.strip("[]"), int(port)
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

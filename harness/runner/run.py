@@ -23,6 +23,7 @@ from core.token_sessions import expected_deliveries as expected_of_visits
 from core.topics import expand_topics
 from harness.results.run_record import Run
 from harness.runner.assemble_run import Findings, assemble_run
+from harness.runner.connecting import wait_connected
 from harness.runner.deployment import Deployment
 from harness.runner.faults import Timeline, require_possible
 from harness.runner.loss_causes import Evidence, expected_deliveries
@@ -138,7 +139,7 @@ def _connect(testbed: Testbed, patience: Patience) -> int:
     longest_s = patience.connect_s + 1 / scenario.connect_hz
     if scenario.sessions:  # users visit only once a session begins
         return poll_growth("users", longest_s, testbed.visitors, scenario.clients, testbed.alive())
-    connected = poll_growth("clients connected", longest_s, testbed.connected, scenario.clients, testbed.alive())
+    connected = wait_connected(testbed, longest_s)
     probe_s = patience.probe_s + len(expand_topics(scenario.topics)) / PROBES_HZ
     poll("first event at every client", probe_s, lambda: _all_reached(testbed), testbed.alive())
     testbed.count_broker_connections()

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from brokers.contender import Broker, Contender
 from brokers.registry import open_endpoint
+from core.contracts.codec import read
+from core.contracts.generator_status import GeneratorStatus
 from core.errors import TransientError
+from core.process import Child
 from core.scenario import Scenario
 from harness.runner.deployment import Deployment
 from harness.runner.own_commands import run_command
@@ -57,12 +60,16 @@ def set_up_elsewhere(
     """
     rules_file = write_rules(contender, scenario, folder, transport)
     replicas, run_own = give_broker(contender, scenario, broker, folder, deployment, say)
-    generator, report = start_generator(publishing(contender, scenario, broker, deployment, rules_file), folder)
+    settings = publishing(contender, scenario, broker, deployment, rules_file) | joining(deployment, folder)
+    generator, report = start_generator(settings, folder)
     children.add(generator)
     load = _start_master(scenario, deployment, folder, transport, rules_file)
     children.add(load.child)
     say("waiting for load workers")
     wait_for_workers(load, deployment)
+    if deployment.generators:
+        say("waiting for generators")
+        wait_for_generators(generator, folder, deployment)
     return Testbed(
         contender,
         scenario,
@@ -77,7 +84,25 @@ def set_up_elsewhere(
         elsewhere=replicas,
         run_own=run_own,
         deployment=deployment,
+        generators_status=generators_status(folder) if deployment.generators else None,
     )
+
+
+def generators_status(folder: Path) -> Path:
+    """The file that says which generators have joined."""
+    return folder / "generator.status.json"
+
+
+def joining(deployment: Deployment, folder: Path) -> dict[str, object]:
+    """The further settings of a generator that only conducts those that join; empty if fanbench's own publishes."""
+    if not deployment.generators:
+        return {}
+    name = {"run_name": deployment.run_name} if deployment.run_name else {}
+    return name | {
+        "join_at": deployment.generators_at,
+        "processes": deployment.generators,
+        "status": generators_status(folder),
+    }
 
 
 def publishing(
@@ -126,6 +151,38 @@ def _start_master(
     master = ["--master", "--expect-workers", str(deployment.workers)]
     master += ["--master-bind-host", deployment.master_host, "--master-bind-port", str(deployment.master_port)]
     return start_load(scenario, deployment.clients_at, folder, f"{transport}.py", extra, rules_file, master)
+
+
+def wait_for_generators(
+    conductor: Child, folder: Path, deployment: Deployment, timeout_s: float = WORKERS_TIMEOUT_S
+) -> None:
+    """Wait until the expected number of generators has joined and reached the broker.
+
+    Raises:
+        TransientError: some are missing after `timeout_s` seconds. FanbenchError: the conductor has ended, or a generator cannot go on.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while (status := _who_joined(folder)).connected < deployment.generators:
+        conductor.require_alive()
+        joined = status.joined
+        if joined == deployment.generators and time.monotonic() > deadline_s:
+            raise TransientError(
+                f"{status.connected} of {joined} generators reached the broker within {timeout_s:g} s: check that it can be reached from "
+                f"their hosts; {conductor.last_words()}"
+            )
+        if time.monotonic() > deadline_s:
+            name = f"FANBENCH_RUN_NAME={deployment.run_name} " if deployment.run_name else ""
+            port = deployment.generators_at.rpartition(":")[2]
+            raise TransientError(
+                f"{joined} of {deployment.generators} generators joined at {deployment.generators_at} within {timeout_s:g} s: start the others "
+                f"with `{name}fanbench-generator join HOST:{port}`, where HOST is this machine; for generators on other machines, give "
+                f"--generators-at 0.0.0.0:{port}; {conductor.last_words()}"
+            )
+        time.sleep(_POLL_S)
+
+
+def _who_joined(folder: Path) -> GeneratorStatus:
+    return read(GeneratorStatus, generators_status(folder)) or GeneratorStatus()
 
 
 def wait_for_workers(load: Load, deployment: Deployment, timeout_s: float = WORKERS_TIMEOUT_S) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,7 +13,9 @@ from pathlib import Path
 from brokers.contender import Broker, Contender
 from brokers.per_client_server import server_arguments
 from brokers.programs.cluster import Cluster
-from core.contracts.codec import write
+from core.contracts.codec import read, write
+from core.contracts.generator_status import GeneratorStatus
+from core.contracts.load_status import WorkerUsage
 from core.contracts.replica_stats import ReplicaStats
 from core.errors import FanbenchError, UsageError
 from core.process import Child
@@ -68,6 +70,8 @@ class Testbed:
     run_own: Callable[[str, str], None] | None = None
     """Runs a command of the user, given its option and the command; None without a deployment."""
     deployment: Deployment | None = None
+    generators_status: Path | None = None
+    """The file that says what generators elsewhere use; None if fanbench's own publishes."""
 
     @property
     def at_endpoint(self) -> bool:
@@ -96,7 +100,15 @@ class Testbed:
         """The sampler of CPU and memory for every part that can be watched."""
         # A service that somebody else runs may be on this machine. Its CPU must not count as foreign load.
         here = Sampler(self.roots, others=not self.at_endpoint or bool(self.broker.pids))
-        return ElsewhereSampler(here, self.elsewhere, lambda: self.load.status().workers) if self.elsewhere else here
+        if not self.elsewhere:
+            return here
+        generators = self._generators_elsewhere if self.generators_status is not None else None
+        return ElsewhereSampler(here, self.elsewhere, lambda: self.load.status().workers, generators)
+
+    def _generators_elsewhere(self) -> Sequence[WorkerUsage]:
+        assert self.generators_status is not None
+        status = read(GeneratorStatus, self.generators_status)
+        return status.members if status is not None else ()
 
     def grown_mb(self) -> float | None:
         """The growth of the replicas' memory since they were ready; None if one does not report it."""

@@ -112,11 +112,14 @@ class ElsewhereSampler:
         here: Sampler,
         replicas: Sequence[ReplicaElsewhere],
         workers: Callable[[], Sequence[WorkerUsage]],
+        generators: Callable[[], Sequence[WorkerUsage]] | None = None,
     ) -> None:
+        """`generators` returns what those have used that run elsewhere; None if the generator is here."""
         self._here = here
+        self._generators = generators
         self._replicas = replicas
         self._workers = workers
-        self._server, self._load = Followed(), Followed()
+        self._server, self._load, self._generator = Followed(), Followed(), Followed()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -139,8 +142,17 @@ class ElsewhereSampler:
             parts["server"] = server
         if load is not None and master is not None:
             parts["load"] = together(master, load)
+        elsewhere = {"load"}
+        if self._generators is not None:
+            elsewhere.add("generator")
+            conductor = parts.pop("generator", None)
+            members = self._generator.usage(_by_name(self._generators()))
+            if conductor is not None and members is not None:
+                parts["generator"] = together(conductor, members)
         # Other busy processes are known only for this machine, and would include replicas and workers on it.
-        slopes = {name: slope for name, slope in window.rss_mb_per_min.items() if name != "load"}  # only the master's
+        slopes = {
+            name: slope for name, slope in window.rss_mb_per_min.items() if name not in elsewhere
+        }  # only the master's
         return replace(window, parts=parts, rss_mb_per_min=slopes, others_cores=None)
 
     def _follow(self) -> None:
@@ -150,12 +162,18 @@ class ElsewhereSampler:
     def _look(self) -> None:
         self._server.look(self._of_replicas())
         self._load.look(self._of_workers())
+        if self._generators is not None:
+            self._generator.look(_by_name(self._generators()))
 
     def _of_replicas(self) -> dict[str, ProcessFigures | None]:
         return {replica.url: replica_figures(replica) for replica in self._replicas}
 
     def _of_workers(self) -> dict[str, ProcessFigures | None]:
-        return {one.name: ProcessFigures(one.cpu_s, one.rss_bytes, one.at_s) for one in self._workers()}
+        return _by_name(self._workers())
+
+
+def _by_name(usages: Sequence[WorkerUsage]) -> dict[str, ProcessFigures | None]:
+    return {one.name: ProcessFigures(one.cpu_s, one.rss_bytes, one.at_s) for one in usages}
 
 
 def together(one: Usage, other: Usage) -> Usage:

@@ -20,7 +20,7 @@ def idle_held(fewest: int) -> IdleHeld:
 
 
 def events_held(problems: tuple[str, ...]) -> EventsHeld:
-    return EventsHeld(500, 2.0, problems, 5_000, 5_000, (500, 500), 5_000, 12.0, 80.0, {"load": 0.5}, CORES)
+    return EventsHeld(500, 2.0, problems, 5_000, 5_000, (500, 500), 5_000, 12.0, 80.0, {"load": 0.5}, CORES, 3.2)
 
 
 def test_a_client_that_was_missing_for_a_second_is_reported() -> None:
@@ -32,7 +32,7 @@ def test_a_client_that_was_missing_for_a_second_is_reported() -> None:
 
 def test_a_refused_run_is_reported_with_its_reasons() -> None:
     assert events_held(()).good
-    assert "500 clients x 2 events/s: valid; delivered 5,000 of 5,000" in events_held(()).text()
+    assert "500 clients x 2 events/s: valid; connected in 3 s; delivered 5,000 of 5,000" in events_held(()).text()
     refused = events_held(("generator late", "load at 95% of a core"))
     assert not refused.good
     assert "REFUSED: generator late; load at 95% of a core" in refused.text()

@@ -54,6 +54,8 @@ class OwnDeployment:
         self.proxy_port, self.master_port = free_ports(2)
         self._children = Children()
         self._supervisors: list[subprocess.Popen[bytes]] = []
+        (self.join_port,) = free_ports(1)
+        self.generators: list[subprocess.Popen[bytes]] = []
 
     @property
     def urls(self) -> list[str]:
@@ -69,6 +71,16 @@ class OwnDeployment:
             "--workers-expected", str(len(self.workers)), "--master-at", f"{self.master}:{self.master_port}", "--run-name", "mine",
             "--deploy", self.deploy,
         ]  # fmt: skip
+
+    @property
+    def generator_options(self) -> list[str]:
+        """The options for fanbench if the generators of `start_generators` publish."""
+        return [
+            "--generators-expected",
+            str(len(self.generators)),
+            "--generators-at",
+            f"{self.master}:{self.join_port}",
+        ]
 
     @property
     def deploy(self) -> str:
@@ -100,6 +112,16 @@ class OwnDeployment:
                     )
                 )
 
+    def start_generators(self, hosts: Sequence[Host] = (HERE, HERE)) -> None:
+        """Start a generator on each host; they join each run."""
+        words = [*OWN_PYTHON, "-m", "generator", "join", f"{self.master}:{self.join_port}"]
+        env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
+        env["FANBENCH_RUN_NAME"] = "mine"
+        for number, host in enumerate(hosts, start=1):
+            with (self.folder / f"generator-{number}.log").open("ab") as log:
+                command = [*host.enter, *words]
+                self.generators.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=env))
+
     def start_proxy(self) -> None:
         """Start nginx in front of both; return once a replica answers."""
         nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
@@ -118,6 +140,9 @@ class OwnDeployment:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(supervisor.pid, signal.SIGKILL)
             supervisor.wait()
+        for generator in self.generators:
+            generator.kill()
+            generator.wait()
         self._children.stop()
         for port in self.ports:
             end(self.folder / f"{port}.pid")

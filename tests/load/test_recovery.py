@@ -1,22 +1,14 @@
 """A fault as seen by a client."""
 
-from load.frames import Event
-from load.ledger import Series
 from load.recovery import Recovery
-
-
-def event(due_ns):
-    made = Event(Series("s", "t"), 1, True, "r", "s-1")
-    made.due_ns = due_ns
-    return made
 
 
 def test_the_first_event_is_the_first_that_was_due_after_the_mark():
     recovery = Recovery(1_000)
-    recovery.note(event(900), 1_200)  # was in flight when the fault began
+    recovery.note(900, 1_200)  # was in flight when the fault began
     assert recovery.waiting
-    recovery.note(event(1_000), 5_000)
-    recovery.note(event(1_100), 6_000)
+    recovery.note(1_000, 5_000)
+    recovery.note(1_100, 6_000)
     assert (recovery.waiting, recovery.first_event_ns) == (False, 4_000)
 
 

@@ -12,8 +12,9 @@ from core.sse import encode_event
 from core.stamp import Stamp, encode, encode_compact, pass_on_compact
 from core.token_sessions import sessions, visits
 from load.client_state import ClientState, Counters
+from load.clock_correction import ClockCorrection
 from load.feed import Feed
-from load.frames import Event, SeriesRegistry, Source
+from load.frames import ClocksAhead, Event, SeriesRegistry, Source
 from load.ledger import Track
 from load.transport import PLAIN
 from load.visit_progress import VisitProgress, VisitTimes
@@ -97,6 +98,7 @@ class House:
 
     def __init__(self):
         self.counters = Counters()
+        self.clocks = ClockCorrection()
         self.clients = {}
         self.gone = []
 
@@ -185,16 +187,16 @@ def test_visits_open_when_they_are_due_and_not_before(monkeypatch):
     assert {client.replica for clients in house.clients.values() for client in clients} == {0, 1}
 
 
-def one_visit(visit, session, opened_ns=STARTS_NS):
+def one_visit(visit, session, opened_ns=STARTS_NS, ahead_of=lambda event, now_ns: ClocksAhead(0, 0)):
     told = []
     state = ClientState(session.topic, Counters(), "0")
     state.opened(STARTS_NS, STARTS_NS)
     state.visit = VisitProgress(
         session,
         visit,
-        STARTS_NS,
         opened_ns,
         VisitTimes(),
+        ahead_of,
         on_move=lambda: told.append("move"),
         on_end=lambda: told.append("end"),
     )

@@ -6,12 +6,16 @@ The offsets are known exactly, and so is the asymmetry of the path, which a prox
 import json
 import signal
 import socket
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from brokers.contenders import find_contender
+from core.contracts.codec import encode, write
+from core.contracts.load_orders import LoadOrder
+from core.contracts.session_rules import SessionRules
 from core.ports import free_ports
 from core.process import OWN_PYTHON
 from core.tcp_proxy import TcpProxy
@@ -26,6 +30,9 @@ pytestmark = pytest.mark.usefixtures("integration")
 CLIENTS = 20
 LIBRARY = "*/faketime/libfaketimeMT.so.1"
 START_S = 60.0
+SESSIONS = SessionRules(
+    arrivals_hz=10, lifetime_s=(1, 2), rate_hz=(20, 40), payload_bytes=(4, 30), resume=0.3, warmup_s=1, duration_s=3
+)
 WRONG_MS = 250.0
 """No hop of these programs takes so long at the median; an offset that is not corrected does, or is below zero."""
 
@@ -76,6 +83,33 @@ class Hosts:
             proxy.delay(there_s, back_s)
             address = proxy.address
         self.urls.append(f"http://{address}")
+
+    def visited(self, generator_clock):
+        """The load's result for sessions whose generator has this clock, and compares it."""
+        out, status = self.folder / "out.json", self.folder / "status.json"
+        rules, control, report = (self.folder / name for name in ("rules.json", "control.jsonl", "report.json"))
+        write(SESSIONS, rules)
+        control.touch()
+        urls = ",".join(self.urls)
+        words = ["-f", ROOT / "load" / "sse.py", "--headless", "-u", CLIENTS, "-r", CLIENTS, "--replicas", urls]
+        words += ["--host", self.urls[0], "--sessions", rules, "--stamp", "compact", "--control", control]
+        load = self.start("load", "load", *words, "--out", out, "--status", status)
+        wait_until(
+            lambda: status.exists() and json.loads(status.read_text())["visitors"] == CLIENTS, "all are there", START_S
+        )
+        (port,) = free_ports(1)
+        url = {"broker_url": self.broker.url, "report": report, "replicas": urls, "metrics_port": port}
+        held = {"sessions": rules, "stamp": "compact", "hold": True}
+        generator = self.start("generator", "generator", clock=generator_clock, **url, **held)
+        wait_until(lambda: get(f"http://127.0.0.1:{port}/metrics"), "the generator is connected", START_S)
+        starts_ns = time.time_ns() + 1_000_000_000
+        write(SESSIONS.started(starts_ns), rules)
+        generator.send_signal(signal.SIGUSR1)
+        control.write_text(encode(LoadOrder(do="begin", at_ns=starts_ns)) + "\n")
+        wait_until(report.exists, "the generator has ended", START_S)
+        load.send_signal(signal.SIGTERM)
+        load.wait(START_S)
+        return json.loads(out.read_text())
 
     def measured(self, generator_clock, *, compares=True, seconds=2.0, meanwhile=lambda: None):
         """The load's result for events whose generator has this clock."""
@@ -132,6 +166,19 @@ def test_every_clock_is_wrong_and_one_way_is_longer_than_the_way_back(tmp_path):
     require_within_bounds(result, **{"replica-2": -1000})
     assert result["clocks"]["offsets"]["replica-2"]["bound_ms"] >= 5  # half of the 10 ms in both directions
     require_corrected(result)
+
+
+@pytest.mark.soak
+def test_sessions_are_corrected_like_other_events(tmp_path):
+    with Hosts(tmp_path) as hosts:
+        hosts.replica("replica-1", "+0.5")
+        result = hosts.visited("-0.3")
+    require_within_bounds(result, load=-500, generator=-800)
+    visits = result["visits"]
+    assert (visits["wrong"], result["lost"]) == (0, 0)
+    assert visits["due"] == visits["complete"] > 0
+    require_corrected(result)
+    assert 0 <= visits["first_event_ms"]["p50"] < WRONG_MS
 
 
 @pytest.mark.soak

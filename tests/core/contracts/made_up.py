@@ -85,6 +85,7 @@ def load_result(deliveries: int = 200, **fields: object) -> LoadResult:
         "hops_ms": HopPercentiles(schedule=PERCENTILES, broker=PERCENTILES, fanout=PERCENTILES),
         "event_bytes": None,
         "connect_ms": PERCENTILES,
+        "turn_ms": PERCENTILES,
         "downtime_ms": PERCENTILES,
         "servers": {
             "replica-1": ServedClients(clients=10, deliveries=200, latency_ms=PERCENTILES, topics={"events": 10})

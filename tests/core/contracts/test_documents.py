@@ -8,6 +8,7 @@ import pytest
 from core.contracts.bundle import BundleIndex
 from core.contracts.capacity import Capacity, CapacityPoint
 from core.contracts.codec import Document, DocumentError, decode, encode, read, write
+from core.contracts.generator_status import GeneratorStatus
 from core.contracts.load_orders import LoadOrder
 from core.contracts.load_result import Bystanders, Cause, LoadResult, RecoveryTimes
 from core.contracts.load_status import LoadStatus
@@ -78,10 +79,11 @@ KEYS = {
     "load result": (
         load_result(causes={Cause.GAP: 2}, negatives={"broker": 1}),
         "version asked clients left users connected unreached deliveries received events lost duplicated reordered replayed reconnects "
-        "gaps negative negatives foreign duration_s latency_ms since_sent_ms hops_ms event_bytes connect_ms downtime_ms servers topics "
+        "gaps negative negatives foreign duration_s latency_ms since_sent_ms hops_ms event_bytes connect_ms turn_ms downtime_ms servers topics "
         "causes foreign_kinds disconnects refused timeline histograms problems missing_clients breaches",
     ),
-    "load status": (LoadStatus(clients=3, reached=2), "version clients reached deliveries reconnects visitors joined workers"),
+    "load status": (LoadStatus(clients=3, reached=2), "version clients connecting waiting reached deliveries reconnects visitors joined workers"),
+    "generator status": (GeneratorStatus(joined=1), "version joined connected members"),
     "load order": (LoadOrder(do="stall", share=0.1, for_s=2), "version do share for_s at_ns"),
     "manifest": (
         MANIFEST,

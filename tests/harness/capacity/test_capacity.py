@@ -22,6 +22,7 @@ from harness.commands.capacity import capacity_command
 from harness.results.load import load_capacity, load_results
 from harness.results.run_record import Run, Usage
 from harness.results.store import open_results
+from harness.runner.deployment import Deployment
 from harness.schedule.retry_queue import REPEATS
 from tests.harness import made_up
 from tests.harness.command import fanbench
@@ -247,3 +248,7 @@ def test_several_generators_cannot_begin_with_one_topic(tmp_path: Path) -> None:
     scenario = Scenario(topics="room-{0..3}", generator_processes=2)
     with pytest.raises(UsageError, match="--generator-processes 2: --vary topics begins with one topic"):
         capacity_command("valkey", "topics", Slo.parse("lost=0"), scenario, tmp_path, False, 10)
+    elsewhere = Deployment(("http://a:8000",), ("http://a:8000",), 1, "127.0.0.1", 5557, generators=2)
+    scenario = Scenario(topics="room-{0..3}")
+    with pytest.raises(UsageError, match="--generators-expected 2: --vary topics begins with one topic"):
+        capacity_command("nats://a", "topics", Slo.parse("lost=0"), scenario, tmp_path, False, 10, deployment=elsewhere)

@@ -48,26 +48,28 @@ def own(integration, tmp_path):
 
 @pytest.mark.soak
 def test_brokers_replicas_and_workers_run_on_separate_hosts(integration, tmp_path):
-    """Seven network namespaces on a bridge; generator and master run on this machine."""
+    """Nine network namespaces on a bridge; fanbench and Locust's master run on this machine."""
     if (reason := why_not()) is not None:
         missing(reason)
     nats = program_of("nats", "auto").find() or missing("nats-server is not installed; run `make setup`")
-    networks = NodeNetworks(7, tmp_path)
+    networks = NodeNetworks(9, tmp_path)
     children = Children()
     try:
-        addresses = networks.addresses(7)
+        addresses = networks.addresses(9)
         hosts = [Host(address.rpartition(":")[0], tuple(networks.enter(address))) for address in addresses]
         broker, queue, *rest = hosts
         words = ["redis-server", "--bind", broker.address, "--port", "6379", "--save", "", "--protected-mode", "no"]
         children.add(spawn("redis", [*broker.enter, *words], tmp_path / "redis.log", cwd=tmp_path))
         children.add(spawn("nats", [*queue.enter, nats, "-a", queue.address, "-p", "4222"], tmp_path / "nats.log"))
         here = f"{broker.address.rpartition('.')[0]}.1"
-        own = OwnDeployment(tmp_path, rest[:2], rest[2:], here)
+        own = OwnDeployment(tmp_path, rest[:2], rest[2:5], here)
         try:
             own.start_workers()
+            own.start_generators(rest[5:])
             options = [word for word in own.options if word != "--clients-at" and str(own.proxy_port) not in word]
+            options += own.generator_options
             urls = [f"redis://{broker.address}:6379", f"nats://{queue.address}:4222"]
-            small = ("--clients", 300, "--rate", 20, "--duration", 5, "--rounds", 2)
+            small = ("--clients", 300, "--topics", 4, "--rate", 80, "--duration", 5, "--rounds", 2)
             done = fanbench("compare", *urls, *small, *options, "--out", tmp_path / "out", "--json", timeout_s=380)
         finally:
             own.close()

@@ -11,14 +11,27 @@ from generator.settings import GeneratorSettings
 from harness.runner.deployment import Deployment, parse_deployment
 from harness.runner.faults import impossible
 from harness.runner.processes import child_env
-from harness.runner.set_up_elsewhere import publishing
+from harness.runner.set_up_elsewhere import joining, publishing
 
 TWO = "http://a:8000,http://b:8000"
 NATS = find_contender("nats://10.0.0.5")
 
 
-def parsed(replicas_at=TWO, clients_at="", workers=None, master_at="", run_name="", deploy="", breaking="", mending=""):
-    return parse_deployment(replicas_at, clients_at, workers, master_at, run_name, deploy, breaking, mending)
+def parsed(
+    replicas_at=TWO,
+    clients_at="",
+    workers=None,
+    master_at="",
+    run_name="",
+    deploy="",
+    breaking="",
+    mending="",
+    generators=None,
+    generators_at="",
+):
+    return parse_deployment(
+        replicas_at, clients_at, workers, master_at, run_name, deploy, breaking, mending, generators, generators_at
+    )
 
 
 def test_the_generator_compares_its_clock_with_the_replicas(monkeypatch):
@@ -56,6 +69,9 @@ def test_clients_connect_to_the_replicas_unless_told_otherwise():
         ({"run_name": "a b"}, "--run-name 'a b': up to 64"),
         ({"breaking": "x"}, "--break without --mend"),
         ({"mending": "x"}, "--mend without --break"),
+        ({"replicas_at": "", "generators": 2}, "--generators-expected needs replicas"),
+        ({"generators": 0}, "--generators-expected 0: must be at least 1"),
+        ({"generators_at": "5560"}, "--generators-at 5560: give HOST:PORT, for instance 0.0.0.0:5560"),
     ],
 )
 def test_an_impossible_combination_is_refused_with_the_reason(given, words):
@@ -70,6 +86,20 @@ def test_the_workload_has_as_many_replicas_as_there_are():
         deployment.workload(Scenario(), 3)
     with pytest.raises(UsageError, match="--load-processes 2: with --replicas-at"):
         deployment.workload(Scenario(load_processes=2))
+
+
+def test_generators_that_join_share_the_topics_of_the_workload(tmp_path):
+    deployment = parsed(generators=2, generators_at="0.0.0.0:6000", run_name="mine")
+    assert (deployment.generators, deployment.generators_at) == (2, "0.0.0.0:6000")
+    assert parsed(generators_at="[::1]:6000").generators == 1
+    assert deployment.workload(Scenario(topics="a,b")).topics == "a,b"
+    with pytest.raises(UsageError, match="--generators-expected 2: the workload has 1 topics"):
+        deployment.workload(Scenario())
+    with pytest.raises(UsageError, match="--generator-processes 2: with --generators-expected"):
+        deployment.workload(Scenario(topics="a,b", generator_processes=2))
+    settings = joining(deployment, tmp_path)
+    assert {"join_at": "0.0.0.0:6000", "processes": 2, "run_name": "mine"}.items() <= settings.items()
+    assert joining(parsed(), tmp_path) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""Waits until every client of a run is connected, and says what became of those that are not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from core.contracts.load_status import LoadStatus
+from core.errors import TransientError
+from core.process import Child
+from harness.runner.polling import poll_growth
+from harness.runner.processes import Load
+from harness.runner.testbed import Testbed
+
+
+def wait_connected(testbed: Testbed, longest_s: float) -> int:
+    """Wait until the replicas count every client; return their number. The time that it took becomes a figure of the run.
+
+    Raises:
+        TransientError: no further client connected for `longest_s` seconds. FanbenchError: a program ended.
+    """
+    began_s, alive = time.monotonic(), testbed.alive()
+    with told_what_is_missing(testbed.load, alive):
+        connected = poll_growth("clients connected", longest_s, testbed.connected, testbed.scenario.clients, alive)
+    testbed.figures["connecting_s"] = round(time.monotonic() - began_s, 3)
+    return connected
+
+
+@contextmanager
+def told_what_is_missing(load: Load, alive: Sequence[Child]) -> Iterator[None]:
+    """Within this block clients connect. If they take too long, the error also says what those do that are not connected.
+
+    Raises:
+        TransientError: they took too long, or one of the children in `alive` ended.
+    """
+    try:
+        yield
+    except TransientError as error:
+        if any(child.returncode is not None for child in alive):
+            raise
+        raise TransientError(f"{error}; {not_connected(load.status())}") from error
+
+
+def not_connected(status: LoadStatus) -> str:
+    """What the clients of the load that have no connection do, and the next step."""
+    return (
+        f"of the load's clients {status.clients} are connected, {status.connecting} have asked for a stream and have no answer yet, "
+        f"{status.waiting} wait for their turn, as fewer at a time connect where answers come late, and the others failed and try again; if "
+        "the cores are full, lower --clients, else see the logs of load and replicas"
+    )
