@@ -19,6 +19,8 @@ from harness.analysis.stored_results import Result
 from harness.results.load import load_manifest, load_results
 from harness.results.run_record import Comparison
 
+ONE_NODE_DIES: tuple[FaultKind, ...] = ("leader-kill", "follower-kill", "connected-node-kill")
+"""The deaths of a single node; the other faults of nodes cut links, or end all nodes, one after the other or at once."""
 SAME_MACHINE = ("cpu", "cores", "memory")
 """The host fields that two results from one machine have in common; the kernel may be newer."""
 
@@ -60,10 +62,10 @@ class FaultEvidence:
         return [kind for kind in KINDS if kind in found]
 
     def failovers(self, contender: str) -> dict[str, list[FoundFault]]:
-        """The measured faults of nodes of each cluster form of the contender, by the cluster's name."""
+        """The measured deaths of a node of each cluster form of the contender, by the cluster's name."""
         forms = [cluster.name for cluster in cluster_contenders() if cluster.of == base_name(contender)]
         found = {
-            form: [cell for (name, kind), cell in self.cells.items() if name == form and WHAT[kind].of_nodes]
+            form: [cell for (name, kind), cell in self.cells.items() if name == form and kind in ONE_NODE_DIES]
             for form in forms
         }
         return {form: cells for form, cells in found.items() if cells}

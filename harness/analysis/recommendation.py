@@ -42,7 +42,7 @@ def recommend(comparison: Comparison, evidence: FaultEvidence) -> Recommendation
     if not ranked:
         return None
     first = next((family for family in ranked if _unbeaten(family)), ranked[0])
-    said = [_take(first)]
+    said = [_take(first), *_lossy(first)]
     stored = next((family for family in ranked if family.delivery == AT_LEAST_ONCE), None)
     said += _without_loss(first, stored, evidence)
     return Recommendation(" ".join(said), _certainty(comparison, ranked))
@@ -65,6 +65,16 @@ def _take(family: Family) -> str:
         strengths = [f"{name} {_strength(judgement, name, best)}" for name in best]
         return f"Take what suits you: at this load {listed(strengths)}{tail}."
     return f"Take what you run for now: at this load it is not settled which of {listed(best)} is faster{tail}."
+
+
+def _lossy(family: Family) -> list[str]:
+    """What the unbeaten contenders lost although nothing was broken: no speed makes up for it."""
+    counts = [
+        f"{one.contender} lost {one.total('lost'):,} of {one.total('expected'):,} deliveries"
+        for one in family.standings
+        if one.contender in _unbeaten(family) and one.total("lost")
+    ]
+    return [f"But at this load {listed(counts)}."] if counts else []
 
 
 def _unbeaten(family: Family) -> list[str]:
@@ -122,7 +132,9 @@ def _without_loss(first: Family, stored: Family | None, evidence: FaultEvidence)
         programs = {contender.program for contender in _known(_unbeaten(first))}
         found = [one.name for one in all_contenders() if one.program in programs and _replays(one)]
     else:
-        found = [contender.name for contender in _known(_unbeaten(stored)) if _replays(contender)]
+        lossy = {one.contender for one in stored.standings if one.total("lost")}
+        kept = [name for name in _unbeaten(stored) if name not in lossy]
+        found = [contender.name for contender in _known(kept) if _replays(contender)]
     found = [name for name in found if not evidence.lost_by(name)]
     if not found:
         return []

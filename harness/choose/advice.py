@@ -10,24 +10,25 @@ from harness.analysis.judgement_words import listed
 from harness.analysis.judgements import FIGURES, FamilyJudgement, PairJudgement
 from harness.analysis.statistics import CONFIDENCE
 from harness.choose.certainty import beats_all
-from harness.choose.choose import Answer, Judged
+from harness.choose.choose import Answer
 from harness.choose.failover_queries import FittingForm, fitting_form, forms_of
 from harness.choose.fault_queries import (
     asks_of_faults,
     faults_not_measured,
     faults_of,
     kept_everything,
-    may_lose_nothing,
     restarts_without_loss,
+    silence_measured,
 )
 from harness.choose.gaps import absent
 from harness.choose.needs import Needs
-from harness.choose.result_queries import replays, span
+from harness.choose.preferred import Judged, preferred, proven
+from harness.choose.result_queries import lost_here, replays, span
 
 
 def advice(answer: Answer, needs: Needs) -> str:
     """The recommendation with its reasons and the alternative; or what to give up if nothing is left."""
-    first = _first(answer, needs)
+    first = preferred(answer.left, needs, answer.results)
     if first is None:
         return " ".join([_nothing_left(answer), *_next(answer, needs)])
     name = first.contender
@@ -36,29 +37,6 @@ def advice(answer: Answer, needs: Needs) -> str:
     because = ", ".join(_because(answer, needs, first))
     own = list(_of_own_programs(answer, needs, first))
     return " ".join([f"Take {take} because {because}.", *own, _otherwise(answer, needs, first), *_next(answer, needs)])
-
-
-def _first(answer: Answer, needs: Needs) -> Judged | None:
-    """Return the first contender with the weakest sufficient promise, because a stronger one costs more.
-
-    Contenders that went through faults come first if faults decide. If nothing may be lost, the stronger promise
-    comes first.
-    """
-    weakest_first = not may_lose_nothing(needs)
-    found = [
-        judged
-        for delivery in sorted(answer.left, reverse=weakest_first)
-        for group in answer.left[delivery]
-        for judged in group
-    ]
-    proven = [judged for judged in found if asks_of_faults(needs) and _proven(judged.contender, answer, needs)]
-    return next(iter([*proven, *found]), None)
-
-
-def _proven(name: str, answer: Answer, needs: Needs) -> bool:
-    if needs.nodes > 1:
-        return bool(fitting_form(name, needs, answer.results))
-    return not faults_not_measured(name, needs, answer.results)
 
 
 def _next(answer: Answer, needs: Needs) -> list[str]:
@@ -92,7 +70,10 @@ def _because(answer: Answer, needs: Needs, first: Judged) -> list[str]:
     said += [kept] if kept else []
     form = fitting_form(name, needs, answer.results)
     said += [f"as {form.name} it is {form.said}"] if form else []
-    if asks_of_faults(needs) and not _proven(name, answer, needs):
+    said += [f"it {words}" for words in lost_here(answer.base, name)]
+    silence = silence_measured(name, needs, answer.results)
+    said += [f"{silence} is within {needs.max_silence}"] if silence else []
+    if asks_of_faults(needs) and not proven(name, needs, answer.results):
         said.append(f"but what {_open(name, answer, needs)} to it was not measured")
     return said
 
@@ -185,7 +166,7 @@ def _otherwise(answer: Answer, needs: Needs, first: Judged) -> str:
         return f"If no event may be lost when a replica restarts, take {stronger}."
     forms = forms_of(first.contender)
     if needs.nodes == 1 and forms:
-        return f"If a node may die, look at {forms[0]}: `fanbench choose --nodes 3`."
+        return f"If a node may die, look at {forms[0]}: add --nodes 3 to these needs."
     others = _runner_up(answer, first)
     return (
         f"If it does not suit you, take {others}." if others else "If it does not suit you, no other contender is left."
@@ -196,14 +177,13 @@ def _kept_over_a_restart(answer: Answer) -> str:
     """The first contender that replays and lost nothing when a replica died, or that only declares it; otherwise empty."""
     names = [j.contender for group in answer.left.get(AT_LEAST_ONCE, []) for j in group if replays(j.contender)]
     shown = {name: restarts_without_loss(name, answer.results) for name in names}
-    open_ = [name for name in names if shown[name] is not False]
+    open_ = {name: kinds for name, kinds in shown.items() if kinds is not None}
     if not open_:
         return ""
-    own = open_[0]
-    if shown[own]:
-        return f"{own}, which lost nothing there"
-    proven = next((name for name in open_ if shown[name]), "")
-    also = f"; {proven} lost nothing there" if proven else ""
+    own, kinds = next(iter(open_.items()))
+    if kinds:
+        return f"{own}, which lost nothing in {listed(kinds)}"
+    also = next((f"; {name} lost nothing in {listed(kinds)}" for name, kinds in open_.items() if kinds), "")
     return f"{own}, which replays according to its adapter, not yet tested in a fault here{also}"
 
 

@@ -19,19 +19,11 @@ from harness.analysis.stored_results import Result
 from harness.choose.basis import nearest, warnings, weighable
 from harness.choose.certainty import certainty
 from harness.choose.failover_queries import against_on_nodes, said_on_nodes
-from harness.choose.fault_queries import said_of_deploys
+from harness.choose.fault_queries import said_of_deploys, silence_measured
 from harness.choose.gaps import Unmeasured, gaps_of
 from harness.choose.needs import Needs
-from harness.choose.result_queries import against, doubts, largest, span
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A contender and the reasons for its place."""
-
-    contender: str
-    delivery: str
-    reasons: tuple[str, ...]
+from harness.choose.preferred import Judged, preferred
+from harness.choose.result_queries import against, doubts, largest, lost_here, span
 
 
 @dataclass(slots=True)
@@ -102,10 +94,12 @@ def choose(
 
 
 def _in_turn(answer: Answer, needs: Needs) -> list[str]:
-    """The remaining contenders by promise, best first; those that already run come first."""
+    """The recommended contender; then the other remaining ones by promise, best first, those that already run before the rest."""
     columns = [[judged.contender for group in groups for judged in group] for groups in answer.left.values()]
     names = [name for row in zip_longest(*columns) for name in row if name]
-    return sorted(names, key=lambda name: program_of_result(name) not in needs.programs)
+    first = preferred(answer.left, needs, answer.results)
+    taken = first.contender if first else ""
+    return sorted(names, key=lambda name: (name != taken, program_of_result(name) not in needs.programs))
 
 
 def _out(answer: Answer) -> set[str]:
@@ -132,12 +126,13 @@ def _order(answer: Answer, needs: Needs, left: Mapping[str, str]) -> None:
 
 
 def _judged(answer: Answer, needs: Needs, family: Family, name: str, at_hand: bool) -> Judged:
-    said = [span(answer.base, name)]
+    said = [span(answer.base, name), *lost_here(answer.base, name)]
     said += [f"you already run {program_of_result(name)}"] if at_hand else []
     ranked = name in family.judgement.contenders
     said += [] if ranked or not family.judgement.contenders else ["too few valid rounds to be ranked"]
     said += doubts(name, needs, answer.results)
     said += largest(name, needs, answer.base, answer.results)
     said += said_on_nodes(name, needs, answer.results)
+    said += filter(None, [silence_measured(name, needs, answer.results)])
     said += said_of_deploys(name, needs, answer.results)
     return Judged(name, family.delivery, tuple(said))

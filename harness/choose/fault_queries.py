@@ -81,6 +81,17 @@ def _deploys(needs: Needs) -> tuple[FaultKind, ...]:
     return (_OF_A_DEPLOY,) if needs.deploys_daily else ()
 
 
+def silence_measured(name: str, needs: Needs, results: Sequence[Result]) -> str:
+    """How long clients heard nothing when the broker died, in its worst run; empty if that does not matter or was not measured."""
+    if not needs.max_silence or needs.nodes > 1:
+        return ""
+    for outcome, result in faults_of(name, needs, results):
+        if outcome.fault == "broker-kill" and outcome.worst("silence_ms") is not None:
+            worst = max(outcome.runs, key=lambda run: run.figures.get("silence_ms", 0))
+            return f"silence_ms {worst.figures['silence_ms']:g} in broker-kill ({cite(result, _number(result, worst))})"
+    return ""
+
+
 def _number(result: Result, run: Run) -> int:
     return next(number for number, one in enumerate(result.comparison.runs, 1) if one is run)
 
@@ -118,10 +129,14 @@ def faults_not_measured(name: str, needs: Needs, results: Sequence[Result]) -> l
     return [kind for kind in decisive if kind not in measured]
 
 
-def restarts_without_loss(name: str, results: Sequence[Result]) -> bool | None:
-    """Whether it lost nothing when a replica was killed or restarted; None if neither was measured."""
+def restarts_without_loss(name: str, results: Sequence[Result]) -> list[FaultKind] | None:
+    """The faults in which a replica was killed or restarted and it lost nothing; None if it lost something in one.
+
+    The one says little about the other: after a kill the clients come back by their last id, and in a rolling restart
+    every replica is away for a while.
+    """
     found = [outcome for outcome, _ in faults_of(name, Needs(), results) if outcome.fault in _OF_REPLICAS]
-    return not any(outcome.total("lost") for outcome in found) if found else None
+    return None if any(outcome.total("lost") for outcome in found) else [outcome.fault for outcome in found]
 
 
 def kept_everything(name: str, needs: Needs, results: Sequence[Result]) -> str:

@@ -62,7 +62,9 @@ def gaps_of(
     open_ = [*left, *unmeasured]
     faults = list(_faults(needs, results, open_))
     nodes = list(_nodes(needs, results, base, open_))
-    decisive = asks_of_faults(needs) and all(faults_not_measured(name, needs, results) for name in left)
+    untried = [name for name in left if faults_not_measured(name, needs, results)]
+    own = any(program_of_result(name) in needs.programs for name in untried)
+    decisive = asks_of_faults(needs) and (own or len(untried) == len(left))
     return [*capacity, *nodes, *(faults if decisive else []), *load, *([] if decisive else faults)]
 
 

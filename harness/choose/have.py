@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Sequence
 
 from brokers.contender import Contender
 from brokers.contenders import all_contenders, cluster_contenders
-from core.errors import nearest
 from harness.analysis.judgement_words import listed
 
 _ALSO = {
@@ -21,11 +22,15 @@ _ALSO = {
 """Other common names of programs."""
 _PROTOCOLS = {"mqtt": ("mqtt",), "amqp": ("amqp", "amqp+stream")}
 """Protocols that people name instead of a program, with the URL schemes of contenders that use them."""
+_MISSPELT = 0.75
+"""The likeness above which a word is a misspelt program; activemq, keydb, nsq and kinesis are others, less like any."""
+_VERSION = re.compile(r"[\s:@?].*")
+"""What may stand after a name: `redis 7.2`, `redis:7`, `postgres?fsync=0`."""
 
 
 def program_named(word: str) -> str | None:
     """The program that a word means, which may be a contender's name; None if it is unknown."""
-    name = word.strip().lower()
+    name = _VERSION.sub("", word.strip().lower())
     name = _ALSO.get(name, name)
     single = {contender.name: contender.program for contender in all_contenders()}
     if name in _programs():
@@ -45,6 +50,8 @@ def _programs() -> list[str]:
 
 
 def _unknown(word: str) -> str:
+    if "," in word:
+        return f"{word!r} is no program: give each of several by itself, as in --have redis --have nats"
     schemes = _PROTOCOLS.get(word.strip().lower())
     if schemes:
         speak = [one for one in all_contenders() if one.program and _scheme(one) in schemes]
@@ -53,9 +60,9 @@ def _unknown(word: str) -> str:
             f"{word} is a protocol, which {listed([one.name for one in speak])} speak: name the program that you run, "
             f"{listed(programs, 'or')}"
         )
-    hint = nearest(word, _programs())
-    if hint.startswith("did you mean"):
-        return f"fanbench knows no program {word!r}: {hint} This answer ignores the word"
+    close = difflib.get_close_matches(word.strip().lower(), _programs(), n=1, cutoff=_MISSPELT)
+    if close:
+        return f"fanbench knows no program {word!r}: did you mean {close[0]!r}? This answer ignores the word"
     return (
         f"fanbench has no adapter for {word}: docs/adapters.md shows how to write one; this answer is about "
         f"{', '.join(_programs())}"

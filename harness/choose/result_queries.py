@@ -173,6 +173,15 @@ def span(result: Result, name: str) -> str:
     return f"{COMPARED_BY} {middle} ({cite(result, number)}){over}"
 
 
+def lost_here(result: Result, name: str) -> list[str]:
+    """Its run of a comparison with the most losses, although nothing was broken; empty if it lost nothing."""
+    lost = [(run.lost, number, run.expected) for number, run in result.ranked_of(name) if run.lost]
+    if not lost:
+        return []
+    most, number, expected = max(lost)
+    return [f"lost {most} of {expected} though nothing broke ({cite(result, number)})"]
+
+
 def replays(name: str) -> bool | None:
     """Whether the contender's adapter declares replay; None for an unknown one."""
     contender = declared(name)

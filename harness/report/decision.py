@@ -136,16 +136,18 @@ def _fault(row: _Row, kind: FaultKind) -> Cell:
 
 
 def _failover(row: _Row) -> Cell:
-    """The contender's cluster form with the shortest worst silence, and that fault."""
-    worst = {form: _worst(cells) for form, cells in row.evidence.failovers(row.standing.contender).items()}
-    measured = [(cell.silence_s, form, cell) for form, cell in worst.items() if cell.silence_s is not None]
+    """The contender's cluster form with the shortest worst silence, and its losses in all deaths of a node."""
+    deaths = row.evidence.failovers(row.standing.contender)
+    worst = {form: _worst(cells).silence_s for form, cells in deaths.items()}
+    measured = [(silence, form) for form, silence in worst.items() if silence is not None]
     if not measured:
         return _UNKNOWN
-    silence, form, cell = min(measured, key=lambda found: (found[0] or (0.0, 0.0))[1])
-    outcome = cell.outcome
-    bad = outcome.broken_promise or not outcome.recovered
+    silence, form = min(measured, key=lambda found: found[0][1])
+    cells = deaths[form]
+    lost = min(cell.lost[0] for cell in cells), max(cell.lost[1] for cell in cells)
+    bad = any(cell.outcome.broken_promise or not cell.outcome.recovered for cell in cells)
     small = f"{_range(silence, seconds)} s, {form}"
-    return Cell(_range(cell.lost, count), "bad" if bad else "warn" if cell.lost[1] else "good", small)
+    return Cell(_range(lost, count), "bad" if bad else "warn" if lost[1] else "good", small)
 
 
 def _worst(cells: Sequence[FoundFault]) -> FoundFault:
@@ -217,8 +219,8 @@ def _note(comparison: Comparison, evidence: FaultEvidence) -> str:
     sources = ", ".join(sorted(set(used)))
     faults = (
         "Faults and dying nodes: deliveries lost, and below that the seconds in which a client heard nothing, from the lowest to the highest "
-        f"run, in {sources}, measured on this machine at the load given there. One of 3 nodes dies: the worst such fault, for the cluster "
-        "in which it is shortest. "
+        f"run, in {sources}, measured on this machine at the load given there. One of 3 nodes dies: the losses in all such faults "
+        "and the silence in the worst, for the cluster in which that is shortest. "
     )
     return (
         f"p99 with its {LEVEL} range. Broker hop, from the send to the replica: p50, and p99 below it. Lost here: deliveries lost at this load. "

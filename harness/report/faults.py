@@ -33,7 +33,7 @@ def faults_verdict(comparison: Comparison) -> list[str]:
     found = [outcome for outcome in outcomes(comparison.runs) if outcome.runs]
     if not found:
         return ["No fault run is valid, so there is no verdict; the report gives the reasons."]
-    said = _kept(found)
+    said = [*_kept(found), *_unknown(outcomes(comparison.runs))]
     said += [
         f"{o.contender} promises at-least-once and lost {o.total('lost'):,} of {o.total('expected'):,} in {o.fault}"
         f"{': ' if o.notes else ''}{'; '.join(o.notes)}."
@@ -74,6 +74,18 @@ def _kept(found: Sequence[FaultOutcome]) -> list[str]:
             f"{listed(some)} lost nothing in {faults} with a valid run of {'it' if len(some) == 1 else 'them'}."
         )
     return said
+
+
+def _unknown(found: Sequence[FaultOutcome]) -> list[str]:
+    """The contenders and faults whose runs were all refused: no other sentence is about them."""
+    by_name: dict[str, list[str]] = {}
+    for outcome in found:
+        if not outcome.runs:
+            by_name.setdefault(outcome.contender, []).append(outcome.fault)
+    if not by_name:
+        return []
+    said = listed([f"{name} in {listed(kinds)}" for name, kinds in by_name.items()])
+    return [f"Without a valid run, so that nothing here is about it: {said}; the report gives the reasons."]
 
 
 def _allowed(found: Sequence[FaultOutcome]) -> list[str]:

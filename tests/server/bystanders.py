@@ -1,6 +1,7 @@
 """Well-behaved clients, and their latency while somebody else misbehaves.
 
-A latency is the CPU time that the replica uses meanwhile, which is the same on a busy machine.
+A latency is the CPU time that the replica uses meanwhile, which is the same on a busy machine. A replica that waits for
+somebody instead uses none, so the time in which its main thread neither runs nor could run is measured as well.
 
 They run in a separate process: in threads, they would measure Python's lock.
 """
@@ -29,6 +30,8 @@ class Waits(NamedTuple):
     count: int
     p99_s: float
     max_s: float
+    idle_p99_s: float
+    """The same in time in which the replica's main thread waited for something other than a core."""
 
 
 class Bystanders:
@@ -53,42 +56,55 @@ class Bystanders:
         self._process.wait()
 
 
-class CpuClock:
-    """The seconds of CPU that a process has used, in hundredths."""
+class Instant(NamedTuple):
+    """A process's time, of which only differences mean something."""
+
+    cpu_s: float
+    """The CPU of all its threads, in hundredths of a second."""
+    idle_s: float
+    """How long its main thread neither ran nor waited for a core."""
+
+
+class ProcessClock:
+    """The time of a process, as its kernel counts it."""
 
     def __init__(self, pid: int) -> None:
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        self._schedstat = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
         self._ticks_hz = os.sysconf("SC_CLK_TCK")
 
-    def now_s(self) -> float:
+    def now(self) -> Instant:
         user, system = os.pread(self._stat, 4096, 0).rpartition(b")")[2].split()[11:13]
-        return (int(user) + int(system)) / self._ticks_hz
+        ran_ns, queued_ns, _ = os.pread(self._schedstat, 256, 0).split()
+        idle_s = time.monotonic() - (int(ran_ns) + int(queued_ns)) / 1e9
+        return Instant((int(user) + int(system)) / self._ticks_hz, idle_s)
 
 
-def summarize(waits_s: list[float]) -> str:
-    found = sorted(waits_s)
-    return json.dumps(Waits(len(found), found[min(len(found) - 1, int(0.99 * len(found)))], found[-1]))
+def summarize(waits: list[Instant]) -> str:
+    cpu_s, idle_s = sorted(one.cpu_s for one in waits), sorted(one.idle_s for one in waits)
+    p99 = min(len(waits) - 1, int(0.99 * len(waits)))
+    return json.dumps(Waits(len(waits), cpu_s[p99], cpu_s[-1], idle_s[p99]))
 
 
-def publish(broker_port: int, topic: str, stop: threading.Event, clock: CpuClock, sent_s: list[float]) -> None:
-    """Publish events until `stop`; `sent_s` gets the replica's CPU time before each event."""
+def publish(broker_port: int, topic: str, stop: threading.Event, clock: ProcessClock, sent: list[Instant]) -> None:
+    """Publish events until `stop`; `sent` gets the replica's time before each event."""
     publisher = Publisher(broker_port)
     due_s = time.monotonic()
     while not stop.is_set():
-        sent_s.append(clock.now_s())
+        sent.append(clock.now())
         publisher.event(topic)
         due_s += 1 / RATE_HZ
         time.sleep(max(0.0, due_s - time.monotonic()))
-    sent_s.append(clock.now_s())
+    sent.append(clock.now())
     publisher.event(topic, pad=LAST)
 
 
 def main(port: int, broker_port: int, pid: int, topic: str) -> None:
     """Print the latencies of the warm-up, and after a line on stdin those since then."""
     clients = [SseClient(port, f"/sse?topic={topic}").opened() for _ in range(CLIENTS)]
-    clock, sent_s, waits_s, counts = CpuClock(pid), list[float](), list[float](), [0] * CLIENTS
+    clock, sent, waits, counts = ProcessClock(pid), list[Instant](), list[Instant](), [0] * CLIENTS
     stop = threading.Event()
-    threading.Thread(target=publish, args=(broker_port, topic, stop, clock, sent_s)).start()
+    threading.Thread(target=publish, args=(broker_port, topic, stop, clock, sent)).start()
     threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
     warm, listening = True, CLIENTS
     with selectors.DefaultSelector() as selector:
@@ -98,20 +114,21 @@ def main(port: int, broker_port: int, pid: int, topic: str) -> None:
             for key, _ in selector.select():
                 client = clients[key.data]
                 client.read_some()
-                arrived_s = clock.now_s()
+                arrived = clock.now()
                 assert not client.ended
                 for event in client.take(len(client.events)):
                     fields = json.loads(event.data)
                     assert event.event == "message", event.data
-                    waits_s.append(arrived_s - sent_s[fields["seq"]])
+                    began = sent[fields["seq"]]
+                    waits.append(Instant(arrived.cpu_s - began.cpu_s, arrived.idle_s - began.idle_s))
                     counts[key.data] += 1
                     listening -= fields["pad"] == LAST
-            if warm and len(waits_s) >= WARM_UP * CLIENTS:
-                print(summarize(waits_s), flush=True)
+            if warm and len(waits) >= WARM_UP * CLIENTS:
+                print(summarize(waits), flush=True)
                 warm = False
-                waits_s.clear()
-    assert counts == [len(sent_s)] * CLIENTS, (counts, len(sent_s))
-    print(summarize(waits_s), flush=True)
+                waits.clear()
+    assert counts == [len(sent)] * CLIENTS, (counts, len(sent))
+    print(summarize(waits), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import struct
 import threading
@@ -19,6 +20,8 @@ from tests.waiting import wait_until
 
 P99_S = 1.0
 """The limit of the others' 99th percentile, in CPU seconds of the replica."""
+IDLE_S = 1.5
+"""The limit of the time in which the replica keeps 99 of 100 events waiting and waits itself, for another client."""
 
 
 def masked(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
@@ -47,6 +50,7 @@ def others(victim: Replica, valkey: str) -> Iterator[Bystanders]:
 def require_unharmed(others: Bystanders) -> None:
     after = others.stop()
     assert after.p99_s < P99_S, (others.before, after)
+    assert after.idle_p99_s < IDLE_S, (others.before, after)
 
 
 def flood(sock: socket.socket, data: bytes) -> None:
@@ -61,6 +65,15 @@ def close_code(ws: Socket) -> int:
         ws.read_to_end()
     (close,) = [event for event in ws.others if isinstance(event, events.CloseConnection)][:1]
     return int(close.code)
+
+
+def test_a_replica_that_stands_still_is_noticed_although_it_uses_no_cpu(victim: Replica, others: Bystanders) -> None:
+    os.kill(victim.process.pid, signal.SIGSTOP)
+    time.sleep(2 * IDLE_S)  # how long it stands still
+    os.kill(victim.process.pid, signal.SIGCONT)
+    after = others.stop()
+    assert after.p99_s < P99_S, after
+    assert after.idle_p99_s > IDLE_S, after
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,8 @@ def test_the_outcome_for_running_programs_is_reported(loaded: Sequence[Result]) 
     [
         ("PostgreSQL", "postgres"),
         ("Redis", "redis"),
+        ("redis:7.2", "redis"),
+        ("RabbitMQ 3.13", "rabbitmq"),
         ("redis-streams", "redis"),
         ("valkey-sentinel", "valkey"),
         ("kafka", None),
@@ -162,6 +164,25 @@ def test_for_a_protocol_the_programs_that_speak_it_are_named() -> None:
     (said,) = unknown_programs(["MQTT"])
     assert said.startswith("MQTT is a protocol, which mosquitto, mosquitto-qos1, nats-mqtt and rabbitmq-mqtt speak")
     assert said.endswith("name the program that you run, mosquitto, nats or rabbitmq")
+
+
+def test_several_programs_in_one_word_are_not_taken_for_one_without_an_adapter() -> None:
+    assert unknown_programs(["redis,nats"]) == [
+        "'redis,nats' is no program: give each of several by itself, as in --have redis --have nats"
+    ]
+
+
+@pytest.mark.parametrize("word", ["activemq", "keydb", "nsq", "kinesis", "sns", "ably"])
+def test_another_product_is_not_taken_for_a_misspelt_one(word: str) -> None:
+    (said,) = unknown_programs([word])
+    assert said.startswith(f"fanbench has no adapter for {word}: docs/adapters.md")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("rabitmq", "rabbitmq"), ("Postgre", "postgres"), ("mosquito", "mosquitto")]
+)
+def test_a_misspelt_program_is_told_with_the_right_one(word: str, meant: str) -> None:
+    assert f"did you mean {meant!r}?" in unknown_programs([word])[0]
 
 
 def test_if_faults_decide_but_were_not_measured_they_come_next(loaded: Sequence[Result]) -> None:
@@ -318,3 +339,43 @@ def test_whether_the_machine_holds_a_load_is_asked_of_the_needed_topics(loaded: 
     answer, _ = told(many, topics=10, clients=10_000)
     (command,) = [one.command for one in answer.commands if one.shows == "capacity"]
     assert "--topics 10" in command
+
+
+def test_what_is_lost_although_nothing_broke_is_told_of_what_is_recommended(tmp_path: Path) -> None:
+    runs = [made_up.run("valkey", r, lost={"broker": 10 * r}) for r in FIVE] + rounds(
+        "rabbitmq", broker_ms=4, fanout_ms=10
+    )
+    _, said = told(load_all([stored(tmp_path, "lossy", runs)]))
+    assert said.count("lost 50 of 5000 though nothing broke (run 5 of ") == 2
+    assert re.match(r"Take valkey because .*it lost 50 of 5000 though nothing broke", said.splitlines()[-1])
+
+
+def test_the_machine_is_asked_for_what_is_recommended(loaded: Sequence[Result], tmp_path: Path) -> None:
+    """Where nothing may be lost that is the stronger promise, which is not the first list."""
+    killed = [made_up.fault_run("nats-jetstream", "broker-kill", delivery=LEAST)]
+    results = [*loaded, *load_all([stored(tmp_path, "killed", killed)])]
+    answer, said = told(results, clients=10_000, slo="lost=0", have=("rabbitmq",))
+    last = said.splitlines()[-1]
+    assert last.startswith("Take nats-jetstream because")
+    assert answer.commands[0].command.startswith("fanbench capacity nats-jetstream --vary clients")
+    assert f"Next, because it was not measured: {answer.commands[0]}." in last
+
+
+def test_how_long_clients_heard_nothing_is_told_with_the_limit_and_tried_first_with_what_runs(
+    loaded: Sequence[Result], tmp_path: Path
+) -> None:
+    killed = [made_up.fault_run("nats", "broker-kill", round=r, silence_ms=700 + 100 * r) for r in (1, 2)]
+    results = [*loaded, *load_all([stored(tmp_path, "killed", killed)])]
+    _, said = told(results, max_silence="2s", have=("rabbitmq",))
+    assert re.search(r"nats: .*; silence_ms 900 in broker-kill \(run 2 of \S+-killed\)", said)
+    last = said.splitlines()[-1]
+    assert re.search(r"Take nats because .*silence_ms 900 in broker-kill \(run 2 of \S+\) is within 2s\.", last)
+    assert re.search(r"Next, because it was not measured: `fanbench faults [^`]*\brabbitmq\b", last)
+
+
+def test_a_killed_replica_is_not_called_a_restart(loaded: Sequence[Result], tmp_path: Path) -> None:
+    killed = [made_up.fault_run(name, "replica-kill", delivery=LEAST) for name in ("redis-streams", "nats-jetstream")]
+    _, said = told([*loaded, *load_all([stored(tmp_path, "killed", killed)])], have=("valkey",))
+    assert re.search(
+        r"If no event may be lost when a replica restarts, take \S+, which lost nothing in replica-kill\.", said
+    )

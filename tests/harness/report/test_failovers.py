@@ -6,11 +6,15 @@ import pytest
 
 from core.fault import KINDS, WHAT
 from harness.analysis.failovers import failovers
+from harness.analysis.fault_evidence import evidence_of
 from harness.analysis.statistics import Interval
+from harness.analysis.stored_results import Result
+from harness.report.decision import decision_table
 from harness.report.failovers import failover_charts, failover_details, failover_table
 from harness.report.page import as_markdown, view_of
 from harness.report.view import settings_tables
 from harness.results.run_record import Comparison
+from tests.harness import made_up
 from tests.harness.made_up import SCENARIO, fault_run
 
 SETTINGS = {"valkey-sentinel": {"down_after_ms": 1000}, "nats-jetstream-r3": {"sync_interval_s": 120}}
@@ -144,3 +148,16 @@ def test_every_fault_of_nodes_says_how_it_is_undone():
     kinds = [kind for kind in KINDS if WHAT[kind].of_nodes]
     assert len(kinds) == 8
     assert all(WHAT[kind].undone for kind in kinds)
+
+
+def test_the_first_table_takes_the_deaths_of_one_node_and_no_loss_of_them_is_left_out():
+    """Nodes that die all at once or one after the other are another fault: longer, and no part of that column."""
+    least = {"delivery": "at-least-once"}
+    runs = [node_run("nats-jetstream-r3", "leader-kill", 1, 5000, **least)]
+    runs += [node_run("nats-jetstream-r3", "connected-node-kill", 1, 90, lost={"broker": 4}, **least)]
+    runs += [node_run("nats-jetstream-r3", kind, 1, 60_000, **least) for kind in ("cluster-kill", "rolling-restart")]
+    made = Comparison("faults", SCENARIO, runs, "2026-11-29T00:00:00Z", "fanbench faults", {}, {}, SETTINGS)
+    compared = made_up.comparison([made_up.run("nats-jetstream", n, **least) for n in range(1, 6)])
+    table = decision_table(compared, evidence_of([Result("failovers", made, search=False)]))
+    cell = table.rows[0][table.headings.index("one of 3 nodes dies")]
+    assert (cell.text, cell.small, cell.kind) == ("0–4", "5.0 s, nats-jetstream-r3", "bad")

@@ -433,6 +433,7 @@ def test_losses_and_rounds_of_faults_agree_with_the_files(lossy: Path) -> None:
     assert cells["11–22"] == ["11–22", "1.3–1.7 s"]
     assert screen.answer.startswith("Take ")
     assert re.search(r"not rabbitmq \([\d.]+x slower in p\d+\)", screen.answer)
+    assert "But at this load nats lost 63 of 30,000 deliveries." in screen.answer
 
 
 def test_an_unmeasured_figure_has_a_dash_and_a_command_with_minutes(lossy: Path) -> None:

@@ -259,3 +259,12 @@ def test_a_percentile_that_the_events_do_not_carry_is_not_shown() -> None:
     few, many = row(5), row(20)
     assert "–" not in few[:2]
     assert (few[2], "–" in many) == ("–", False)
+
+
+def test_a_fault_whose_runs_were_all_refused_is_named_with_its_contender() -> None:
+    runs = [made_up.fault_run("valkey", kind) for kind in ("broker-kill", "link-cut")]
+    runs += [made_up.fault_run("nats", kind, problems=("busy",)) for kind in ("broker-kill", "link-cut")]
+    assert (
+        "Without a valid run, so that nothing here is about it: nats in broker-kill and link-cut; the report gives the reasons."
+        in (faults_verdict(made_up.comparison(runs)))
+    )
