@@ -43,6 +43,7 @@ def without_proxy(options):
     return [*options[:at], *options[at + 2 :]]
 
 
+@pytest.mark.soak
 def test_two_generators_publish_what_the_clients_get(own, tmp_path):
     deployment, url = own
     options = [*without_proxy(deployment.options), *deployment.generator_options]
