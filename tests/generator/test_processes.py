@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import subprocess
+from functools import partial
 
 import psutil
 import pytest
@@ -17,7 +18,8 @@ from core.contracts.generator_report import GeneratorReport
 from core.errors import TransientError, UsageError
 from core.process import OWN_PYTHON
 from core.stamp import decode
-from generator.processes import _Conductor, _Member
+from generator.conductor import Conductor, ShareHolder
+from generator.processes import _how_ended, _PipeLink
 from generator.session import Orders, first_instant_ns
 from generator.settings import GeneratorSettings
 from generator.share import Share
@@ -83,7 +85,8 @@ def test_a_process_that_is_killed_within_its_report_is_named():
     theirs.close()
     signals, other = socket.socketpair()
     with signals, other, pytest.raises(TransientError, match="share 1/2 ended with exit code 0 and without a report"):
-        _Conductor(GeneratorSettings(), [_Member(Share(1, 2), process, ours)]).conduct(signals)
+        member = ShareHolder(Share(1, 2), _PipeLink(ours), partial(_how_ended, process, Share(1, 2)))
+        Conductor(GeneratorSettings(), [member]).conduct(signals)
 
 
 def test_a_signal_starts_all_processes_and_the_next_ends_them(started, broker, tmp_path):
