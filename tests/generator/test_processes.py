@@ -83,9 +83,9 @@ def test_a_process_that_is_killed_within_its_report_is_named():
     process.start()
     os.write(theirs.fileno(), struct.pack("!i", 1_000) + b"only the beginning")
     theirs.close()
+    member = ShareHolder(Share(1, 2), _PipeLink(ours), partial(_how_ended, process, Share(1, 2)))
     signals, other = socket.socketpair()
     with signals, other, pytest.raises(TransientError, match="share 1/2 ended with exit code 0 and without a report"):
-        member = ShareHolder(Share(1, 2), _PipeLink(ours), partial(_how_ended, process, Share(1, 2)))
         Conductor(GeneratorSettings(), [member]).conduct(signals)
 
 
