@@ -26,7 +26,14 @@ class Publishes(Protocol):
         """Return once the event is taken, and raise FanbenchError if it is not."""
 
 
-def failure_reason(error: FanbenchError) -> str:
+def error_words(error: Exception) -> str:
+    """The error's words; only the type of one that is none of ours, whose words may contain a password."""
+    if isinstance(error, FanbenchError):
+        return str(error)
+    return f"a publish failed with {type(error).__name__}, of which its adapter should have made a BrokerError"
+
+
+def failure_reason(error: Exception) -> str:
     """The same words for all that failed alike."""
     if isinstance(error, PublishError):
         return error.reason
