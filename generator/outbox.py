@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from brokers.reconnect import delays_s
-from core.errors import FanbenchError
 
 WINDOW = 64
 """The number of events in flight at once.
@@ -70,9 +69,6 @@ class Outbox:
                 *(self._publish(letter.topic, letter.payload) for letter in window), return_exceptions=True
             )
             failed = [letter for letter, error in zip(window, done, strict=True) if error is not None]
-            for error in done:
-                if error is not None and not isinstance(error, FanbenchError):
-                    raise error
             self.retried += len(window) - len(failed)
             for letter in failed:
                 heapq.heappush(self._letters, letter)

@@ -17,7 +17,6 @@ from core.clock import ClockPair, now_ns
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.measures import PhaseCounts
 from core.contracts.session_rules import SessionRules
-from core.errors import FanbenchError
 from core.histogram import Histogram
 from core.latency_buckets import LatencyBuckets
 from core.stamp import Phase, Stamp, new_stream
@@ -28,7 +27,7 @@ from generator.outbox import Letter, Outbox
 from generator.pace import NEXT_TURN, Pace
 from generator.payload import build, build_around, require_size
 from generator.plan import DueEvent, in_order, of_topics, plan_sessions, plan_topics
-from generator.publishes import Publishes, failure_reason
+from generator.publishes import Publishes, error_words, failure_reason
 from generator.schedule import NS_PER_S, Schedule
 from generator.session_marks import MARK_AGAIN_NS, SessionMarks
 from generator.settings import GeneratorSettings
@@ -268,10 +267,10 @@ class EventPublisher:
             return
         try:
             await self._publish_one(letter.topic, letter.payload)
-        except FanbenchError as error:
+        except Exception as error:  # the adapter may be third-party, or its library have errors that it does not know
             self._failed(letter, error)
 
-    def _failed(self, letter: Letter, error: FanbenchError) -> None:
+    def _failed(self, letter: Letter, error: Exception) -> None:
         if self._given_up:  # it is counted already
             return
         if self._outbox is None:
@@ -280,7 +279,7 @@ class EventPublisher:
             self._keep(self._outbox, letter)
         if time.monotonic() - self._last_logged_s >= _LOG_INTERVAL_S:
             self._last_logged_s = time.monotonic()
-            _log.warning("%s (%d failed so far)", error, self.failed)
+            _log.warning("%s (%d failed so far)", error_words(error), self.failed)
 
     def _keep(self, outbox: Outbox, letter: Letter) -> None:
         if len(outbox) < MAX_IN_FLIGHT:

@@ -26,7 +26,14 @@ class Publishes(Protocol):
         """Return once the event is accepted, and raise FanbenchError if it is not."""
 
 
-def failure_reason(error: FanbenchError) -> str:
+def error_words(error: Exception) -> str:
+    """The error's text; of any error that is not fanbench's own only the type, because its text may contain a password."""
+    if isinstance(error, FanbenchError):
+        return str(error)
+    return f"a publish failed with {type(error).__name__}, which its adapter should have turned into a BrokerError"
+
+
+def failure_reason(error: Exception) -> str:
     """The same text for all failures of one kind."""
     if isinstance(error, PublishError):
         return error.reason

@@ -94,8 +94,8 @@ async def follow_orders(
     async with opened as producer:
         publisher = EventPublisher(producer, settings, delivery, rules, stream)
         metrics = PublishedMetrics(publisher, producer.link, settings.rate_hz / settings.its_share().of)
-        try:
-            async with served_and_compared(metrics, publisher, settings):
+        async with served_and_compared(metrics, publisher, settings):
+            try:
                 connected()
                 if settings.hold:
                     await publisher.probe_until(orders.started)
@@ -103,11 +103,11 @@ async def follow_orders(
                 schedule = asyncio.create_task(publisher.run(first_instant_ns(settings, orders)))
                 orders.call_off = schedule.cancel
                 await _ended(schedule)
-        finally:
-            try:
-                await publisher.flush()
-            finally:  # a second signal ends the wait, and not the report
-                keep(publisher.report())
+            finally:
+                try:
+                    await publisher.flush()
+                finally:  # a second signal ends the wait, and not the report
+                    keep(publisher.report())
 
 
 def first_instant_ns(settings: GeneratorSettings, orders: Orders) -> int:

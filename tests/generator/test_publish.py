@@ -123,6 +123,21 @@ async def test_failed_publishes_are_counted(recorder_of):
     assert publisher.report().failed == 80
 
 
+@pytest.mark.parametrize("delivery", ["at-most-once", "at-least-once"])
+async def test_an_error_that_no_adapter_should_raise_is_no_success(delivery):
+    class Careless(Recorder):
+        async def publish(self, topic, payload):
+            raise RuntimeError("the handler is closed")
+
+    publisher = EventPublisher(Careless(), settings(), delivery)
+    await publisher.run()
+    await publisher.flush(timeout_s=0.05)
+    report = publisher.report()
+    reason = "RuntimeError" if delivery == "at-most-once" else "not taken until the end"
+    assert (report.failures, report.retried) == ({reason: 80}, 0)
+    assert report.longest_outage_ms > 0
+
+
 async def test_publishes_still_open_at_the_end_count_as_failed(recorder_of):
     publisher = EventPublisher(recorder_of(stalled=True), settings())
     await publisher.run()

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import socket
+import urllib.request
 
 import pytest
 
 from core.contracts.codec import read
 from core.contracts.generator_report import GeneratorReport
 from core.errors import TransientError, UsageError
+from core.ports import free_port
 from generator.session import run_session
 from generator.settings import GeneratorSettings
 
@@ -44,13 +46,41 @@ async def test_a_second_signal_ends_the_wait_for_what_is_under_way_and_the_repor
                 await asyncio.get_running_loop().sock_recv(connection, 1)
                 for _ in range(2):
                     session.cancel()
-                    for _ in range(50):  # the first reaches the wait for the answers
+                    for _ in range(5):  # the first leads to the wait for the answers
                         await asyncio.sleep(0)
                 with pytest.raises(TransientError, match="not awaited at the end"):
                     await session
     report = read(GeneratorReport, tmp_path / "report.json")
     assert report is not None
     assert report.failures == {"not awaited at the end": report.scheduled}
+
+
+async def test_metrics_are_served_until_all_is_answered():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = free_port()
+        settings = GeneratorSettings(
+            publish=f"POST http://127.0.0.1:{silent.getsockname()[1]}/{{topic}}",
+            rate_hz=100,
+            duration_s=0.1,
+            metrics_port=port,
+        )
+
+        def page():
+            with (
+                contextlib.suppress(ConnectionRefusedError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}") as answer,
+            ):
+                return answer.read().decode()
+
+        session = asyncio.create_task(run_session(settings))
+        async with asyncio.timeout(20):
+            while 'fanbench_sent_total{phase="measure"} 10.0' not in (await asyncio.to_thread(page) or ""):
+                await asyncio.sleep(0.01)
+            for _ in range(20):  # the schedule has ended
+                assert "fanbench_in_flight 10.0" in await asyncio.to_thread(page)
+        session.cancel()
+        with pytest.raises(TransientError, match="not awaited at the end"):
+            await session
 
 
 async def test_a_service_that_accepts_nothing_is_told_of_when_a_signal_ends_the_generator():
