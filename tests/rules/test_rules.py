@@ -93,7 +93,7 @@ MUTATIONS = {  # what is broken: the test that must notice, the function, the pa
     "a difference within the clocks' bound": (WORDS + " -k beyond_the_clocks", judgements.PairJudgement.blurred, "A > M * C", "False"),
     "a hop within the clocks' bound": (CLOCKS + " -k tenth_of_the_median", clock_problems.wide_bounds, "A > M * P", "False"),
     "an offset that a probe's way moves": (OFFSET + " -k always_within", clock_offset.offset_at, "min(A, B + max(M))", "min(A, B)"),
-    "an overflow is not told": (INBOX, Inbox.put, "self._lost += 1", "self._lost += 0"),
+    "an overflow is not told": (INBOX, Inbox.add, "self._lost += 1", "self._lost += 0"),
 }  # fmt: skip
 
 
