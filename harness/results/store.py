@@ -53,11 +53,17 @@ class ResultFolder:
 
     def add_run(self, run: Run) -> Run:
         """Store a finished run and return it as stored; it then survives Ctrl-C and kill."""
-        stored = as_stored(run)
+        stored = as_stored(replace(run, problems=self._within(run.problems), notes=self._within(run.notes)))
         self.comparison.runs.append(stored)
         self._records.append(record_of(stored, len(self.comparison.runs)))
         self._save()
         return stored
+
+    def _within(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """The texts with paths relative to this directory, which is renamed at the end and may be published."""
+        for folder in (self.path.resolve(), self.path):
+            texts = [text.replace(f"{folder}{os.sep}", "") for text in texts]
+        return tuple(texts)
 
     def add_versions(self, versions: Mapping[str, str]) -> None:
         """Store versions of programs, known once they have run."""

@@ -164,6 +164,19 @@ def test_a_kill_between_two_files_leaves_the_runs_of_the_manifest(tmp_path: Path
     assert set(timeline_frame(folder.path)["round"]) == {1}
 
 
+def test_a_problem_names_a_log_by_its_place_in_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = opened(Path())
+    log = folder.logs / "round-1-valkey" / "replica-2.log"
+    ended = [f"replica-2 ended with exit code 1; its log ({path}) ends: no" for path in (log, log.resolve())]
+    kept = folder.add_run(dataclasses.replace(made_up.run(), problems=tuple(ended), notes=(f"see {log.resolve()}",)))
+    assert set(kept.problems) == {
+        "replica-2 ended with exit code 1; its log (logs/round-1-valkey/replica-2.log) ends: no"
+    }
+    assert kept.notes == ("see logs/round-1-valkey/replica-2.log",)
+    assert str(tmp_path) not in (folder.finish(complete=True) / "manifest.json").read_text()
+
+
 @pytest.mark.parametrize(("complete", "end"), [(True, "-broadcast"), (False, "-broadcast-incomplete")])
 def test_finish_renames(tmp_path: Path, complete: bool, end: str) -> None:
     folder = opened(tmp_path)
