@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import urllib.error
 import urllib.request
 
 import pytest
@@ -67,7 +68,7 @@ async def test_metrics_are_served_until_all_is_answered():
 
         def page():
             with (
-                contextlib.suppress(ConnectionRefusedError),
+                contextlib.suppress(urllib.error.URLError),
                 urllib.request.urlopen(f"http://127.0.0.1:{port}") as answer,
             ):
                 return answer.read().decode()

@@ -25,7 +25,7 @@ def elsewhere(integration, tmp_path_factory):
     folder = put_decoys(tmp_path_factory.mktemp("elsewhere"))
     (folder / "mine").mkdir()
     (folder / "mine" / "load.toml").write_text(SCENARIO, encoding="utf-8")
-    (folder / "mine" / "needs.toml").write_text("clients = 500\n", encoding="utf-8")
+    (folder / "mine" / "needs.toml").write_text("clients = 900\n", encoding="utf-8")
     shutil.copytree(resource_folder("reference") / "broadcast", folder / "mine" / "stored")
     return folder
 
@@ -83,7 +83,7 @@ def test_relative_needs_and_results_are_read(elsewhere):
         forked_fanbench("choose", "mine/stored", "--needs", "mine/needs.toml", "--json", cwd=elsewhere).stdout
     )
     assert answer["left"]
-    assert "--clients 500" in commands_of(answer)
+    assert "--clients 900" in commands_of(answer)
 
 
 def test_needs_come_through_a_pipe_too(elsewhere):
