@@ -43,7 +43,7 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError("not an address; give HOST:PORT, for instance 0.0.0.0:5560")
+        raise ValueError("not an address; give HOST:PORT, for instance 127.0.0.1:5560")
     return host.strip("[]"), int(port)
 
 
