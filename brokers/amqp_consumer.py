@@ -12,7 +12,14 @@ from aiormq.abc import DeliveredMessage
 from brokers import inbox
 from brokers.amqp_errors import errors, forbidden_topic, kind_of, undecodable, words_of
 from brokers.amqp_link import MAX_TOPIC_BYTES, AmqpConnection, calls
-from brokers.amqp_queue import EXCHANGE_TYPE, declare_exchange, declare_queue, exchange_of, new_queue_name
+from brokers.amqp_queue import (
+    EXCHANGE_TYPE,
+    declare_exchange,
+    declare_queue,
+    exchange_of,
+    new_queue_name,
+    release_claim,
+)
 from brokers.amqp_sentry import NO_CANARY, Canary
 from brokers.api import Gap, Message
 from brokers.consumer_connection import ConsumerConnection
@@ -105,6 +112,8 @@ class AmqpConsumer:
         if durable:
             await channel.basic_qos(prefetch_count=self._prefetch)
         await channel.basic_consume(self._queue, self._take, no_ack=not durable, consumer_tag=self._queue)
+        if durable and new:
+            await release_claim(link, self._queue)
 
     async def _send(self, link: AmqpConnection, names: Sequence[str]) -> Mapping[str, Refusal]:
         """If calls overlap, the first binds for all of them."""

@@ -46,13 +46,26 @@ def new_queue_name(endpoint: Endpoint) -> str:
     return f"{endpoint.prefix}.{secrets.randbelow(_SLOTS) if endpoint.get(RUN_NAME) else secrets.token_hex(8)}"
 
 
+def _claim(name: str) -> str:
+    return f"{name}.taken"
+
+
+async def release_claim(link: AmqpConnection, name: str) -> None:
+    """Call this once the new queue has its consumer, which then shows that the name is in use."""
+    await link.channel.queue_delete(_claim(name))
+
+
 async def declare_queue(endpoint: Endpoint, link: AmqpConnection, name: str, durable: bool, new: bool) -> None:
-    """Declare the queue of a consumer; with `new`, it must not exist yet.
+    """Declare the queue of a consumer; with `new`, it must not exist yet, and a durable one is claimed until `release_claim`.
 
     Raises:
         ChannelPreconditionFailed: `new`, but a queue of that name exists.
+        ChannelLockedResource: another consumer has claimed the name.
     """
     arguments = None
+    if durable and new:
+        # Only an exclusive queue decides between two consumers at the same moment; both would see the durable one empty.
+        await link.channel.queue_declare(_claim(name), exclusive=True)
     if durable:
         arguments = {"x-expires": QUEUE_EXPIRES_MS, "x-queue-type": endpoint.get(QUEUE_TYPE)}
     found = await link.channel.queue_declare(name, durable=durable, exclusive=not durable, arguments=arguments)

@@ -4,12 +4,15 @@ RabbitMQ takes eight CPU seconds to start, so these tests share a file, and one 
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable
 
 import aio_pika
 import pytest
 
+from brokers import amqp_consumer
 from brokers.conformance import Conformance
+from brokers.conformance.delivery import REPLICAS
 from brokers.conformance.faults import publish_until_taken
 from brokers.conformance.fixtures import RunningPrograms
 from brokers.conformance.provocations import provocations_of
@@ -57,6 +60,14 @@ async def test_an_amqp_exchange_gives_a_new_queue_nothing_of_before(running_prog
         got = await queue.get(timeout=20)
         assert got.body == b"after"
     assert limit("rabbitmq-confirms", "replica-restart") == limit("rabbitmq-confirms", "replica-kill") is not None
+
+
+async def test_consumers_that_draw_the_same_queue_name_share_no_queue(running_programs: RunningPrograms, monkeypatch):
+    """A run has few names, so that it can delete its queues; each of these consumers must still get the event."""
+    numbers = itertools.chain([0] * REPLICAS, itertools.count(1))
+    monkeypatch.setattr(amqp_consumer, "new_queue_name", lambda endpoint: f"{endpoint.prefix}.{next(numbers)}")
+    workbench = running_programs.workbench(find_contender("rabbitmq-confirms"))
+    await Conformance().test_first_connections_at_the_same_moment(workbench)
 
 
 _RIGHTS = """
