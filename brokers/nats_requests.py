@@ -14,7 +14,7 @@ from typing import Any
 
 from nats.errors import ConnectionClosedError, MaxPayloadError, NoRespondersError
 
-from brokers.waiting import uncancelled
+from brokers.waiting import ends, uncancelled
 
 CALM_BYTES = 1_000_000
 """Half of the bytes that nats-py buffers before a publish waits."""
@@ -154,15 +154,7 @@ class Requests:
         """
         ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-        def answered(answer: bytes | Exception) -> None:
-            if ended.done():  # the caller was cancelled
-                return
-            if isinstance(answer, Exception):
-                ended.set_exception(answer)
-            else:
-                ended.set_result(answer)
-
-        self.begin(subject, payload, timeout_s, answered)
+        self.begin(subject, payload, timeout_s, ends(ended))
         self.flush_soon()
         return await ended
 

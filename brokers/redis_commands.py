@@ -11,6 +11,7 @@ from hiredis import pack_command
 
 from brokers.redis_feed import RedisFeed
 from brokers.redis_link import Connection
+from brokers.waiting import ends
 
 Command = tuple[str | bytes | int, ...]
 Answered = Callable[[Any], None]
@@ -41,15 +42,7 @@ class RedisCommands:
         """Send a command at the end of this turn of the event loop; the future has its answer, or its error."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-        def answered(answer: Any) -> None:
-            if future.done():  # the caller was cancelled
-                return
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
-
-        self.begin(command, answered)
+        self.begin(command, ends(future))
         self._feed.flush_soon()
         return future
 

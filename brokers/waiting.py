@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from brokers.errors import BrokerError
@@ -43,6 +43,20 @@ async def uncancelled(work: Awaitable[T]) -> T:
     if task.cancelling() > before:
         raise asyncio.CancelledError
     return result
+
+
+def ends(future: asyncio.Future[Any]) -> Callable[[Any], None]:
+    """A callback that ends the future with an answer, or with the error given in its place."""
+
+    def answered(answer: Any) -> None:
+        if future.done():  # the caller was cancelled
+            return
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+    return answered
 
 
 async def quietly(work: Coroutine[Any, Any, None], timeout_s: float) -> None:
