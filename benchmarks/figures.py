@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+_WHOLE_FROM = 100
+"""A bar of this size needs no decimals; one of 0.9 does."""
 BarVerdict = Literal["met", "NOT MET", "not judged"]
 
 
@@ -78,7 +80,9 @@ class Bar:
     def text(self) -> str:
         """One line: met or not, the measured and the required value."""
         wanted = f"{'at least' if self.at_least else 'at most'} {self.limit:,g} {self.unit}"
-        found = f"{self.figure.text(0 if self.at_least else 2)} {self.unit}" if self.figure else self.obstacle
+        found = (
+            f"{self.figure.text(0 if self.limit >= _WHOLE_FROM else 2)} {self.unit}" if self.figure else self.obstacle
+        )
         return f"{self.verdict:<10}  {self.name}: {found}; wanted: {wanted}"
 
     def to_json(self) -> dict[str, object]:

@@ -53,3 +53,9 @@ def test_a_table_survives_json() -> None:
     assert found["rows"][0]["figures"]["us"] == {"median": 2.0, "low": 1.0, "high": 4.0, "rounds": [1.0, 2.0, 4.0]}
     assert found["bars"][0]["verdict"] == "met"
     assert found["notes"] == ["left out"]
+
+
+def test_a_bar_below_one_shows_the_decimals_that_decide():
+    bar = Bar("finds", Figure.of([0.53]), 0.9, at_least=True, unit="of comparisons")
+    assert bar.text().endswith("finds: 0.53 of comparisons; wanted: at least 0.9 of comparisons")
+    assert "3,110 a second" in Bar("accepts", Figure.of([3110.4]), 3000, at_least=True, unit="a second").text()
