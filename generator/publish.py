@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,11 +16,12 @@ from core.clock import ClockPair, now_ns
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.measures import PhaseCounts
 from core.contracts.session_rules import SessionRules
-from core.histogram import Histogram
 from core.latency_buckets import LatencyBuckets
 from core.stamp import Phase, Stamp, new_stream
 from core.topics import expand_topics
 from generator.clocks import ReplicaClocks
+from generator.in_flight import InFlight
+from generator.lateness import Lateness
 from generator.outage import WatchedPublish
 from generator.outbox import Letter, Outbox
 from generator.pace import NEXT_TURN, Pace
@@ -33,18 +33,18 @@ from generator.session_marks import MARK_AGAIN_NS, SessionMarks
 from generator.settings import GeneratorSettings
 from generator.share import WHOLE
 
-MAX_IN_FLIGHT = 20_000
-"""Limit of concurrent publishes, which bounds memory. At the limit the generator waits; the schedule hop shows it."""
+_MAX_WAITING = 20_000
+"""Limit of events that wait to be published again."""
 PROBE_INTERVAL_S = 1.0
+PROBES_HZ = 2_000.0
+"""Limit of probes per second, to all topics: the clients of 100,000 topics must still be able to connect meanwhile."""
 FLUSH_S = 10.0
 """Time limit for publishes in flight at the end: a broker that has just returned must first accept the backlog."""
 _LOG_INTERVAL_S = 1.0
-_FOLD = 4_096
-"""Number of lateness values collected before they are folded into the histogram, about 0.3 ms of work."""
 _GRAIN_NS = 250_000
 """Minimum time between two wake-ups; events due in between are sent together. In each program, a wake-up costs as much as an event."""
 _AT_ONCE = 32
-"""Overdue events that begin publishing before the next turn of the event loop, about 0.3 ms of work."""
+"""Overdue events, or probes, that begin publishing before the next turn of the event loop, about 0.3 ms of work."""
 
 _log = logging.getLogger("fanbench.generator")
 
@@ -85,35 +85,33 @@ class EventPublisher:
         self._published: defaultdict[str, Counter[Phase]] = defaultdict(Counter)
         self.failures: Counter[str] = Counter()
         """Events that were not published, by reason."""
-        self.in_flight = 0
-        """Publishes in flight."""
+        self._in_flight = InFlight()
         self._given_up = False
         """Whether the publishes in flight already count as failed: their outcome is then ignored."""
-        self.schedule_lag = LatencyBuckets()
         self._last_logged_s = float("-inf")
         self._under_way: set[asyncio.Task[None]] = set()
         """The tasks for a producer that needs one per publish."""
-        self._one_done: asyncio.Future[None] | None = None
-        self._lateness = Histogram()
-        Histogram().record_ns([0])  # numpy's first call takes 40 ms, which would delay events
-        self._lateness_ns = array("q")
+        self._lateness = Lateness()
         self._measure_from_ns = 0
-        self._first_ns = self._last_ns = 0
-        self._scheduled = self._measured = 0
+        self._scheduled = 0
         self._clock = ClockPair.read()
         self._step_ns = 0
 
     async def probe_until(self, start: asyncio.Event) -> None:
-        """Publish one warm-up event (a probe) on each topic every second until `start` is set; sessions have none."""
+        """Publish warm-up events (probes) until `start` is set; sessions have none.
+
+        Each topic gets a probe every PROBE_INTERVAL_S, or more rarely if that exceeded PROBES_HZ.
+        """
         while not start.is_set():
-            for topic in self._topics:
+            again_s = time.monotonic() + PROBE_INTERVAL_S
+            for first in range(0, len(self._topics), _AT_ONCE):
                 await self._room()
-                self._begin(DueEvent(0, "warmup", topic, None), now_ns())
+                for topic in self._topics[first : first + _AT_ONCE]:
+                    self._begin(DueEvent(0, "warmup", topic, None), now_ns())
                 self._send_begun()
-                await asyncio.sleep(0)
-            with suppress(TimeoutError):  # Python 3.11's wait_for loses a cancellation that comes together with `start`
-                async with asyncio.timeout(PROBE_INTERVAL_S):
-                    await start.wait()
+                if await _set_within(start, _AT_ONCE / PROBES_HZ):
+                    return
+            await _set_within(start, again_s - time.monotonic())
 
     async def run(self, starts_ns: int = 0) -> None:
         """Follow the schedule to its end, starting at that instant or now. Call `flush` to wait for publishes in flight."""
@@ -136,7 +134,7 @@ class EventPublisher:
                 self._send_begun()
                 yield NEXT_TURN
                 begun = 0
-            while self.in_flight >= MAX_IN_FLIGHT:
+            while self._in_flight.full:
                 self._send_begun()
                 yield now_ns() + _GRAIN_NS
             self._begin(event, due_ns)
@@ -171,7 +169,7 @@ class EventPublisher:
         try:
             async with asyncio.timeout(timeout_s):
                 while self.in_flight:
-                    await self._next_done()
+                    await self._in_flight.next_end()
         except TimeoutError:
             self._give_up(f"not done {timeout_s:g} s after the end")
         if self._outbox is not None:
@@ -185,21 +183,9 @@ class EventPublisher:
                 task.cancel()
 
     async def _room(self) -> None:
-        while self.in_flight >= MAX_IN_FLIGHT:
+        while self._in_flight.full:
             self._send_begun()
-            await self._next_done()
-
-    async def _next_done(self) -> None:
-        self._one_done = asyncio.get_running_loop().create_future()
-        await self._one_done
-
-    def _ended(self) -> None:
-        """Account for a publish that has ended."""
-        self.in_flight -= 1
-        if self._one_done is not None:
-            if not self._one_done.done():
-                self._one_done.set_result(None)
-            self._one_done = None
+            await self._in_flight.next_end()
 
     def _begin(self, event: DueEvent, due_ns: int) -> None:
         """Begin to publish in this order, with the stamp close to the write: a task stamps in its first turn."""
@@ -209,7 +195,7 @@ class EventPublisher:
         self._published[topic][event.phase] += 1
         self._scheduled += event.phase == "measure"
         self._count += 1
-        self.in_flight += 1
+        self._in_flight.begin()
         if self._begins is not None:
             self._begin_without_task(self._begins, Letter(self._count, topic, self._build(event, seq, due_ns)))
             return
@@ -220,7 +206,7 @@ class EventPublisher:
     def _begin_without_task(self, producer: BeginsPublishing, letter: Letter) -> None:
         if self._outbox:  # not empty: younger events wait their turn
             self._keep(self._outbox, letter)
-            self._ended()
+            self._in_flight.end()
         else:
             producer.begin(letter.topic, letter.payload, self._publish_one.watch(partial(self._done, letter)))
 
@@ -229,36 +215,22 @@ class EventPublisher:
             self._begins.flush()
 
     def _done(self, letter: Letter, error: BrokerError | None) -> None:
-        self._ended()
+        self._in_flight.end()
         if error is not None:
             self._failed(letter, error)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._ended()
+        self._in_flight.end()
 
     def _build(self, event: DueEvent, seq: int, due_ns: int) -> bytes:
         sent_ns = now_ns()
-        self.schedule_lag.add(sent_ns - due_ns)
-        if event.phase == "measure":
-            self._note_lateness(sent_ns - due_ns)
-            self._first_ns = self._first_ns or sent_ns
-            self._last_ns = sent_ns
+        self._lateness.note(due_ns, sent_ns, measured=event.phase == "measure")
         stamp = Stamp(self.stream, seq, event.topic, event.phase, due_ns, sent_ns)
         if event.content is None:
             return build(stamp, self._settings.payload_bytes, self._settings.stamp, self.clocks.mark)
         content = self._session_marks.before(event.topic, seq, sent_ns) + event.content
         return build_around(stamp, content, self._settings.stamp)
-
-    def _note_lateness(self, lateness_ns: int) -> None:
-        self._measured += 1
-        self._lateness_ns.append(lateness_ns)
-        if len(self._lateness_ns) >= _FOLD:
-            self._fold_lateness()
-
-    def _fold_lateness(self) -> None:
-        self._lateness.record_ns(self._lateness_ns)
-        self._lateness_ns = array("q")
 
     async def _publish(self, event: DueEvent, seq: int, due_ns: int, number: int) -> None:
         letter = Letter(number, event.topic, self._build(event, seq, due_ns))
@@ -282,14 +254,24 @@ class EventPublisher:
             _log.warning("%s (%d failed so far)", error_words(error), self.failed)
 
     def _keep(self, outbox: Outbox, letter: Letter) -> None:
-        if len(outbox) < MAX_IN_FLIGHT:
+        if len(outbox) < _MAX_WAITING:
             outbox.add(letter)
         else:
-            self._fail(f"more than {MAX_IN_FLIGHT} waited")
+            self._fail(f"more than {_MAX_WAITING} waited")
 
     def _fail(self, reason: str, events: int = 1) -> None:
         if events:
             self.failures[reason] += events
+
+    @property
+    def in_flight(self) -> int:
+        """Publishes in flight."""
+        return self._in_flight.count
+
+    @property
+    def schedule_lag(self) -> LatencyBuckets:
+        """How late events were sent."""
+        return self._lateness.buckets
 
     @property
     def failed(self) -> int:
@@ -312,11 +294,10 @@ class EventPublisher:
 
     def report(self) -> GeneratorReport:
         """The report of what was published so far."""
-        self._fold_lateness()
-        lateness = self._lateness
+        lateness, histogram = self._lateness, self._lateness.histogram()
         # A phase that ended late lasted longer, which lowers the rate. One without an end counts as long as it lasted.
         planned_s = (self._rules or self._settings).duration_s
-        took_s = max(planned_s, (self._last_ns - self._measure_from_ns) / NS_PER_S, 1 / NS_PER_S)
+        took_s = max(planned_s, (lateness.last_ns - self._measure_from_ns) / NS_PER_S, 1 / NS_PER_S)
         return GeneratorReport(
             stream=self.stream,
             published={topic: _counts(phases) for topic, phases in self._published.items() if phases},
@@ -326,12 +307,12 @@ class EventPublisher:
             longest_outage_ms=self._publish_one.longest_ms(),
             scheduled=self._scheduled,
             offered_hz=self._scheduled / (planned_s or took_s),
-            achieved_hz=self._measured / took_s,
-            measure_started_ns=self._first_ns,
-            measure_ended_ns=self._last_ns,
-            lateness_ms=lateness.summary_ms(),
-            lateness_histogram=lateness.encode(),
-            lateness_negative=lateness.negative,
+            achieved_hz=lateness.measured / took_s,
+            measure_started_ns=lateness.first_ns,
+            measure_ended_ns=lateness.last_ns,
+            lateness_ms=histogram.summary_ms(),
+            lateness_histogram=histogram.encode(),
+            lateness_negative=histogram.negative,
             clock_step_ns=self._step_ns,
             clocks=self.clocks.offsets(),
             cpu_s=time.process_time(),
@@ -340,3 +321,10 @@ class EventPublisher:
 
 def _counts(phases: Counter[Phase]) -> PhaseCounts:
     return PhaseCounts(warmup=phases["warmup"], measure=phases["measure"])
+
+
+async def _set_within(event: asyncio.Event, timeout_s: float) -> bool:
+    with suppress(TimeoutError):  # Python 3.11's wait_for loses a cancellation that comes together with the event
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    return event.is_set()

@@ -125,7 +125,8 @@ class GeneratorSettings(BaseSettings):
     warmup_s: float = Field(0.0, ge=0, le=LONGEST_S, description="seconds of phase warmup, before phase measure")
     duration_s: float = Field(0.0, ge=0, le=LONGEST_S, description="seconds of phase measure; 0: until stopped")
     hold: bool = Field(
-        False, description="publish a probe on each topic every second, start at SIGUSR1, end at the next"
+        False,
+        description="publish probes (one a second on each topic, 2,000 a second at most), start at SIGUSR1, end at the next",
     )
     processes: int = Field(
         1,

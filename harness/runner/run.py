@@ -38,7 +38,7 @@ from harness.runner.watch_elsewhere import with_clocks_told
 BACK_TIMEOUT_S = 5.0
 QUIET_S = 3.0
 """The longest drain after a fault with at-most-once: nobody resends an event that is still missing after it."""
-PROBES_HZ = 1_000.0
+PROBED_HZ = 1_000.0
 """The minimum rate at which topics get their probes on a busy machine, in topics per second."""
 ENDS_HZ = 2_000.0
 """The minimum number of clients that Locust ends per second: 100,000 clients took more than 15 s."""
@@ -140,7 +140,7 @@ def _connect(testbed: Testbed, patience: Patience) -> int:
     if scenario.sessions:  # users visit only once a session begins
         return poll_growth("users", longest_s, testbed.visitors, scenario.clients, testbed.alive())
     connected = wait_connected(testbed, longest_s)
-    probe_s = patience.probe_s + len(expand_topics(scenario.topics)) / PROBES_HZ
+    probe_s = patience.probe_s + len(expand_topics(scenario.topics)) / PROBED_HZ
     poll("first event at every client", probe_s, lambda: _all_reached(testbed), testbed.alive())
     testbed.count_broker_connections()
     return connected

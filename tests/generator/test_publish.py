@@ -156,6 +156,28 @@ async def test_probes_come_before_the_schedule_and_do_not_count(recorder_of):
     assert [(s.topic, s.seq, s.phase) for s in recorder.stamps[:2]] == [("a", 0, "warmup"), ("b", 0, "warmup")]
 
 
+async def test_the_start_does_not_wait_until_every_topic_has_its_probe(recorder_of):
+    recorder, start = recorder_of(), asyncio.Event()
+    probing = asyncio.create_task(EventPublisher(recorder, settings(topics="t-{0..99999}")).probe_until(start))
+    while not recorder.stamps:
+        await asyncio.sleep(0)
+    start.set()
+    async with asyncio.timeout(20):
+        await probing
+    assert len(recorder.stamps) < 1_000
+
+
+async def test_probes_to_many_topics_leave_time_for_their_clients_to_connect(monkeypatch, recorder_of):
+    monkeypatch.setattr("generator.publish.PROBES_HZ", 0.1)
+    recorder, start = recorder_of(), asyncio.Event()
+    probing = asyncio.create_task(EventPublisher(recorder, settings(topics="t-{0..99}")).probe_until(start))
+    for _ in range(500):
+        await asyncio.sleep(0)
+    assert 1 <= len(recorder.stamps) <= 50
+    start.set()
+    await probing
+
+
 async def test_a_cancellation_that_comes_together_with_the_start_is_not_lost():
     recorder, start = Recorder(), asyncio.Event()
     probing = asyncio.create_task(EventPublisher(recorder, settings()).probe_until(start))
@@ -348,7 +370,7 @@ async def test_a_wall_clock_that_is_set_is_reported(step_ns, monkeypatch):
 
 
 async def test_publishes_under_way_are_bounded_and_the_generator_is_late_then(monkeypatch, recorder_of):
-    monkeypatch.setattr("generator.publish.MAX_IN_FLIGHT", 10)
+    monkeypatch.setattr("generator.in_flight.MAX_IN_FLIGHT", 10)
     recorder = recorder_of(stalled=True)
     publisher = EventPublisher(recorder, settings(warmup_s=0))
     run = asyncio.create_task(publisher.run())

@@ -6,6 +6,7 @@ from brokers.inbox import Inbox
 from core import clock_offset
 from core.clock import ClockPair, ClockWatch
 from core.histogram import Histogram
+from generator.lateness import Lateness
 from generator.pace import Pace
 from generator.publish import EventPublisher
 from generator.schedule import Schedule
@@ -44,11 +45,11 @@ MUTATIONS = {  # what is broken: the test that must notice, the function, the pa
     "due is when it is sent": (PUBLISH + " -k due_instants", EventPublisher._steps, "self._begin(E, D)", f"self._begin(E, {NOW_NS})"),
     "what is late is skipped": (PUBLISH + " -k stall_shows", EventPublisher._steps, "self._begin(E, D)", f"{NOW_NS} - D < 50_000_000 and self._begin(E, D)"),
     "a send before it is due": (PUBLISH + " -k due_instants", Pace._waits, "W <= 0", "W <= 4_000_000"),
-    "lateness is not kept": (PUBLISH + " -k stall_shows", EventPublisher._note_lateness, "X.append(L)", "X.append(0)"),
+    "lateness is not kept": (PUBLISH + " -k stall_shows", Lateness.note, "V.append(S - D)", "V.append(0)"),
     "a failed publish is no failure": (PUBLISH + " -k failed_publishes", EventPublisher._fail, "X += E", "X += 0"),
     "the generator's clock is not watched": (PUBLISH + " -k wall_clock", EventPublisher.flush, "X = F(G())", "X = 0"),
     "a seq is given twice": (PUBLISH + " -k gap_free", EventPublisher._begin, "X = S + 1", "X = S | 1"),
-    "the schedule drifts": (SCHEDULE + " -k drift", Schedule.offsets_ns, "int(I // B * B * S / R)", "I // B * int(B * 1000 / R) * 1_000_000"),
+    "the schedule drifts": (SCHEDULE + " -k drift", Schedule._exact_ns, "int(I // B * B * S / R)", "I // B * int(B * 1000 / R) * 1_000_000"),
     "poisson is constant": (SCHEDULE + " -k exponential", Schedule._poisson, "X.expovariate(R)", "1 / R"),
     "the phase's end is in it": (SCHEDULE + " -k exclusive", Schedule.until_ns, "A < B", "A <= B"),
     "a clock set back is none": (CLOCK, ClockPair.step_ns, "return X", "return max(0, X)"),
