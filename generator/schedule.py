@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from core.scenario import ScheduleKind
 
 NS_PER_S = 1_000_000_000
+DENSE_HZ = 2_000.0
+"""From this rate on, events are due at ticks."""
+TICK_NS = 2_000_000
+"""The distance of two ticks: at least four events share one on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class Schedule:
     - `constant`: one event every 1 / rate_hz seconds, the first at 0.
     - `poisson`: independent exponential gaps of mean 1 / rate_hz (a Poisson process), drawn from `seed`.
     - `burst`: `burst_events` at one instant, every burst_events / rate_hz seconds.
+
+    From DENSE_HZ on, an event is due at the tick at or before its instant (docs/decisions/0023-ticks.md).
     """
 
     kind: ScheduleKind
@@ -28,6 +34,10 @@ class Schedule:
 
     def offsets_ns(self) -> Iterator[int]:
         """The due times in nanoseconds from the start, in order, endlessly."""
+        exact_ns = self._exact_ns()
+        return exact_ns if self.rate_hz < DENSE_HZ else (at_ns - at_ns % TICK_NS for at_ns in exact_ns)
+
+    def _exact_ns(self) -> Iterator[int]:
         if self.kind == "poisson":
             return self._poisson()
         size = self.burst_events if self.kind == "burst" else 1
