@@ -16,6 +16,7 @@ from core.stamp import Stamp
 from server.broadcast_group import Sender
 from server.client import NOTHING, Client, State
 from server.departures import Departures
+from server.expiry import Expiry
 from server.frame import Frame, FrameMaker
 from server.heartbeat import Heartbeats
 from server.history import History, HistoryBound
@@ -27,8 +28,8 @@ from server.validation import EventValidator
 
 FLUSH_BYTES = 64 * 1024
 """A topic with this many pending bytes is flushed before the turn of the event loop ends."""
-
-
+TICKS_HZ = 10
+"""Work for all clients or topics is spread over ticks of a tenth of a second, so that none of it delays events for long."""
 STOPPED = "server stopped"
 
 
@@ -65,7 +66,9 @@ class Hub:
         self._held = False
         self._departures = Departures(self.clients, self.topics, self.ledger, loop)
         self._replay = Replay(self.topics, self.ledger, self._make, loop, go_live=self.go_live, drop=self.drop)
-        self._beats = Heartbeats(settings.heartbeat_s)
+        self._beats = Heartbeats(settings.heartbeat_s, TICKS_HZ)
+        self._expiry = Expiry()
+        self._ticks = 0
         self._ticker: asyncio.TimerHandle | None = None
 
     # The broker side
@@ -226,16 +229,19 @@ class Hub:
 
     # The tick
 
-    def tick(self, on_tick: Callable[[], None]) -> None:
-        """Once a second from the first call: send heartbeats to a share of the clients, drop stalled ones, expire history."""
-        self._ticker = self._loop.call_later(1.0, self.tick, on_tick)
+    def tick(self, each_second: Callable[[], None]) -> None:
+        """Ten times a second from the first call: send heartbeats to a share of the clients, expire a share of the histories.
+
+        Once a second, drop stalled clients and call `each_second`.
+        """
+        self._ticker = self._loop.call_later(1 / TICKS_HZ, self.tick, each_second)
         self._beats.tick(self.clients, self._loop.time())
-        self._replay.drop_stalled(self._settings.stall_timeout_s)
-        self._departures.tick()
-        moment_ns = now_ns()
-        for topic in self.topics.values():
-            self.history_bytes -= topic.history.expire(moment_ns)
-        on_tick()
+        self.history_bytes -= self._expiry.tick(self.topics, now_ns())
+        if self._ticks % TICKS_HZ == 0:
+            self._replay.drop_stalled(self._settings.stall_timeout_s)
+            self._departures.tick()
+            each_second()
+        self._ticks += 1
 
     def end(self, clients: Iterable[Client], reason: str) -> None:
         """End these streams cleanly, after all their events."""
