@@ -17,6 +17,8 @@ from core.paths import absolute_path, file_to_write
 from core.plain_text import plain
 
 PREFIX = "FANBENCH_"
+NOT_IN_PS = "not in ps"
+"""Marks a secret that is refused as a command-line option."""
 T = TypeVar("T", bound=BaseSettings)
 _BEHIND_SCHEME = re.compile(r"(?<=://).+(?=['\"])", re.DOTALL)
 # Compose passes an unset variable as an empty one, which counts as unset.
@@ -43,8 +45,9 @@ def read_settings(cls: type[T], argv: Sequence[str] = ()) -> T:
     """Settings from the environment and `argv`; `--help` prints them all and exits.
 
     Raises:
-        UsageError: naming the variable, its value and the reason.
+        UsageError: naming the variable, its value and the reason; or a secret that only the environment may hold is among `argv`.
     """
+    _refuse_secrets(cls, argv)
     try:
         return CliApp.run(cls, cli_args=list(argv))
     except ValidationError as error:
@@ -58,6 +61,17 @@ def read_settings(cls: type[T], argv: Sequence[str] = ()) -> T:
         raise UsageError(f"{PREFIX}{field.upper()}={shown}: {reason}" + (f"; {hint}" if hint else "")) from None
     except SettingsError as error:
         raise UsageError(f"settings: {error}; see --help") from error
+
+
+def _refuse_secrets(cls: type[T], argv: Sequence[str]) -> None:
+    """Refuse abbreviations too: argparse would show the value in its own error."""
+    given = [word for one in argv if len(word := one.partition("=")[0]) > len("--")]
+    for name, field in cls.model_fields.items():
+        option = f"--{name.replace('_', '-')}"
+        if NOT_IN_PS in field.metadata and any(option.startswith(word) for word in given):
+            raise UsageError(
+                f"{option}: everyone on this machine can read a command line; set {PREFIX}{name.upper()} in the environment, or give {option}-file"
+            )
 
 
 def _without_secrets(value: object) -> str:

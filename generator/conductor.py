@@ -26,9 +26,9 @@ _SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 
 
 class MemberNews(NamedTuple):
-    """What a process tells: that it has joined, that it is connected, its report, or why it ended."""
+    """What a process tells: that it is connected, its report, or why it ended."""
 
-    what: Literal["joined", "connected", "report", "error"]
+    what: Literal["connected", "report", "error"]
     text: str = ""
     transient: bool = False
 

@@ -1,27 +1,28 @@
 """The conductor of generators that run elsewhere: waits until as many as wanted have joined, and gives each a share.
 
-docs/decisions/0022-generators-elsewhere.md describes how. The protocol has no password.
+docs/decisions/0022-generators-elsewhere.md describes the protocol and its protection.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from core.clock import now_ns
-from core.contracts.codec import DocumentError, decode, encode, write
+from core.contracts.codec import DocumentError, write
 from core.contracts.generator_status import GeneratorStatus
-from core.contracts.load_status import WorkerUsage
 from core.errors import UsageError
 from core.stamp import new_stream
-from generator.conductor import Conductor, MemberNews, Order, ShareHolder, readable, signals_as_bytes
+from generator.conductor import Conductor, ShareHolder, readable, signals_as_bytes
+from generator.join_link import MemberConnection
 from generator.merge import write_whole
-from generator.messages import LONGEST_LINE_BYTES, SILENT_S, ConductorTells, GeneratorTask, MemberTells
+from generator.messages import SILENT_S, ConductorTells, GeneratorTask
 from generator.session import read_rules
 from generator.settings import GeneratorSettings, parse_address
 
@@ -29,57 +30,11 @@ AHEAD_NS = 500_000_000
 """The start is announced this long before, so that generators on other hosts know it in time."""
 GREETING_S = 5.0
 """A stranger that connects and does not join is disconnected."""
-GREETING_BYTES = 65_536
-"""A stranger that sends a longer line is disconnected, too."""
-_SEND_S = 10.0
+_TLS_NEEDS = (
+    "; generators that join must use TLS: set their FANBENCH_JOIN_CA_FILE to the authority of FANBENCH_JOIN_CERT"
+)
 
-
-class MemberConnection:
-    """The connection to a generator that has joined, or may."""
-
-    def __init__(self, sock: socket.socket, address: str) -> None:
-        sock.settimeout(_SEND_S)
-        self.usage: WorkerUsage | None = None
-        self.connected = False
-        """Whether it has reached the broker."""
-        self.heard_s = time.monotonic()
-        self._sock = sock
-        self._address = address
-        self._rest = b""
-
-    @property
-    def name(self) -> str:
-        """Its host and process, and the address from which it has joined."""
-        return f"{self.usage.name} at {self._address}" if self.usage is not None else self._address
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def tell(self, told: ConductorTells) -> None:
-        """Send a document; raises OSError if it is gone."""
-        self._sock.sendall(encode(told).encode() + b"\n")
-
-    def send(self, order: Order) -> None:
-        self.tell(ConductorTells(what=order.do, starts_ns=order.starts_ns, now_ns=now_ns()))
-
-    def news(self) -> list[MemberNews]:
-        data = self._sock.recv(1 << 20)
-        if not data:
-            raise EOFError
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > (GREETING_BYTES if self.usage is None else LONGEST_LINE_BYTES):
-            raise DocumentError(f"the generator {self.name}: a line without end; is it one of fanbench's?")
-        self.heard_s = time.monotonic()
-        told = [decode(MemberTells, line, f"the generator {self.name}") for line in lines]
-        self.usage = next((one.usage for one in reversed(told) if one.usage is not None), self.usage)
-        self.connected = self.connected or any(one.what == "connected" for one in told)
-        return [MemberNews(one.what, one.text, one.transient) for one in told if one.what != "alive"]
-
-    def silent_s(self) -> float:
-        return max(0.0, time.monotonic() - self.heard_s - SILENT_S)
-
-    def close(self) -> None:
-        self._sock.close()
+_log = logging.getLogger("fanbench.generator")
 
 
 class _Waiting:
@@ -88,6 +43,7 @@ class _Waiting:
     def __init__(self, settings: GeneratorSettings, listener: socket.socket) -> None:
         self._settings = settings
         self._listener = listener
+        self._tls = settings.conductor_tls()
         self._strangers: list[MemberConnection] = []
         self.joined: list[MemberConnection] = []
         self.wanted = False
@@ -107,10 +63,13 @@ class _Waiting:
                 self._hear(connection)
             if self._listener.fileno() in ready:
                 with contextlib.suppress(OSError):  # it is gone again
-                    sock, address = self._listener.accept()
-                    self._strangers.append(MemberConnection(sock, f"{address[0]}:{address[1]}"))
+                    self._accept()
             now_s = time.monotonic()
-            for one in [one for one in self._strangers if one.heard_s < now_s - GREETING_S]:
+            for one in [one for one in self._strangers if one.since_s < now_s - GREETING_S]:
+                needs = _TLS_NEEDS if self._tls is not None else ""
+                _log.warning(
+                    "closed the connection from %s: it did not join within %g s%s", one.name, GREETING_S, needs
+                )
                 self._drop(one)
             write_status(self._settings, self.joined)
         return True
@@ -121,24 +80,28 @@ class _Waiting:
         for one in list(self._strangers):
             self._drop(one)
 
+    def _accept(self) -> None:
+        sock, address = self._listener.accept()
+        stranger = MemberConnection(sock, f"{address[0]}:{address[1]}", self._tls)
+        self._strangers.append(stranger)
+        stranger.greet()
+
     def _hear(self, connection: MemberConnection) -> None:
         try:
-            news = connection.news()
-        except (EOFError, OSError, DocumentError):
+            connection.news()
+        except (EOFError, OSError, DocumentError) as error:
+            if isinstance(error, ssl.SSLError):
+                _log.warning("refused the connection from %s: %s%s", connection.name, error, _TLS_NEEDS)
             self._drop(connection)
             return
-        for one in news:
-            if one.what != "joined" or connection in self.joined:
-                continue
-            if one.text != self._settings.run_name:
-                reason = f"this run has the name {self._settings.run_name!r}, and the generator has {one.text!r}"
-                with contextlib.suppress(OSError):
-                    connection.tell(ConductorTells(what="rejected", reason=reason))
-                self._drop(connection)
-                return
-            if len(self.joined) == self._settings.processes:
-                self._drop(connection)  # it comes back for the next run
-                return
+        if connection.wish is None or connection in self.joined:
+            return
+        if len(self.joined) == self._settings.processes:
+            self._drop(connection)  # it comes back for the next run
+        elif reason := connection.answer(self._settings.secret, self._settings.run_name):
+            _log.warning("rejected the generator %s: %s", connection.name, reason)
+            self._drop(connection)
+        else:
             self._strangers.remove(connection)
             self.joined.append(connection)
 
@@ -159,10 +122,11 @@ def run_joined(settings: GeneratorSettings) -> None:
     """Wait for the generators, publish through them until the schedule ends, or SIGTERM; write the one report.
 
     Raises:
-        UsageError: a setting cannot be used, or the address is taken. FanbenchError: a generator could not go on, with its words.
+        UsageError: a setting cannot be used, or the address is taken or open to strangers. FanbenchError: a generator could not go on, with its words.
         TransientError: a generator was lost.
     """
     require_passed_on(settings)
+    settings.require_guarded(f"FANBENCH_JOIN_AT={settings.join_at}", parse_address(settings.join_at)[0])
     settings.require_topics()
     with signals_as_bytes() as signals, _listening(settings) as waiting:
         if not waiting.gather(signals):

@@ -17,13 +17,14 @@ import psutil
 import uvloop
 
 from core.clock import now_ns
-from core.contracts.codec import decode, encode, write
+from core.contracts.codec import encode, write
 from core.contracts.generator_report import GeneratorReport
 from core.contracts.load_status import WorkerUsage
 from core.errors import FanbenchError, UsageError
 from core.logs import log_to_stderr
 from core.settings import read_settings
-from generator.messages import ALIVE_EVERY_S, LONGEST_LINE_BYTES, SILENT_S, ConductorTells, MemberTells
+from generator.join_greeting import connected, greeted, told_by
+from generator.messages import ALIVE_EVERY_S, SILENT_S, ConductorTells, MemberTells
 from generator.session import Orders, follow_orders
 from generator.settings import GeneratorSettings, parse_address
 
@@ -37,7 +38,7 @@ def join(argv: Sequence[str]) -> None:
     """Join whoever conducts at the address, again and again, until SIGTERM or SIGINT.
 
     Raises:
-        UsageError: there is no address, or a setting cannot be used. FanbenchError: this generator was rejected.
+        UsageError: there is no address, or a setting cannot be used. FanbenchError: this generator was rejected, or the conductor is not trusted.
     """
     try:
         host, port = parse_address(argv[0] if argv else "")
@@ -60,7 +61,7 @@ async def _run_after_run(settings: GeneratorSettings, host: str, port: int) -> N
     alone = False
     while True:
         try:
-            reader, writer = await asyncio.open_connection(host, port, limit=LONGEST_LINE_BYTES)
+            reader, writer = await connected(settings, host, port)
         except OSError as error:
             if not alone:
                 _log.info("nobody conducts at %s:%d now (%s); trying again", host, port, error)
@@ -99,17 +100,18 @@ class _OneRun:
         """Join, wait for the task, and publish; return when the run is over.
 
         Raises:
-            FanbenchError: it was rejected. OSError: the connection is lost.
+            FanbenchError: it was rejected, or the conductor is not trusted. OSError: the connection is lost.
         """
-        self._tell(MemberTells(what="joined", text=self._settings.run_name, usage=self._usage()))
+        if not await greeted(self._settings, self._reader, self._writer, self._usage()):
+            return
         alive = asyncio.create_task(self._say_alive())
         try:
-            told = await self._told()
+            told = await told_by(self._reader)
             if told is None:
                 return
             if told.task is None:
                 raise FanbenchError(
-                    f"this generator was rejected: {told.reason}; give it the FANBENCH_RUN_NAME of the run"
+                    f"the conductor said {told.what!r} before it gave a task; both programs must be of one version of fanbench"
                 )
             with tempfile.TemporaryDirectory(prefix="fanbench-generator-") as folder:
                 await self._publish(self._own(told, Path(folder)), told.stream)
@@ -151,21 +153,13 @@ class _OneRun:
             raise error
 
     async def _obey(self, orders: Orders, session: asyncio.Task[None]) -> None:
-        while (told := await self._told()) is not None:
+        while (told := await told_by(self._reader)) is not None:
             if told.what == "start":
                 self._conductor_ahead_ns = told.now_ns - now_ns()
                 orders.start(told.starts_ns - self._conductor_ahead_ns)
             else:
                 orders.call_off()
         session.cancel()  # nobody wants the report any more
-
-    async def _told(self) -> ConductorTells | None:
-        """The next message; None at the end of the connection."""
-        try:
-            line = await self._reader.readline()
-        except ConnectionError:
-            return None
-        return decode(ConductorTells, line, "the conductor's message") if line.endswith(b"\n") else None
 
     async def _say_alive(self) -> None:
         while True:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
 
 from core.contracts.codec import Document
 from core.contracts.load_status import WorkerUsage
@@ -16,6 +18,9 @@ LONGEST_LINE_BYTES = 64 * 1024 * 1024
 ALIVE_EVERY_S = 0.2
 SILENT_S = 15.0
 """A generator that is not heard of for this long is lost, with its host or the network."""
+
+Nonce = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
+"""What generator/join_proof.py draws; empty in all but the first message of each side."""
 
 
 class GeneratorTask(Document):
@@ -43,12 +48,16 @@ class GeneratorTask(Document):
 
 
 class ConductorTells(Document):
-    """Conductor to member."""
+    """Conductor to member: `hello` is the first message of a connection, `welcome` or `rejected` answers the member's `joined`."""
 
-    version: Literal[1] = 1
-    what: Literal["task", "rejected", "start", "end"]
+    version: Literal[2] = 2
+    what: Literal["hello", "welcome", "rejected", "task", "start", "end"]
+    nonce: Nonce = ""
+    """Of `hello`."""
+    proof: str = ""
+    """Of `welcome`: that the conductor knows the secret; empty if it has none."""
     reason: str = ""
-    """Why it was rejected."""
+    """Why it was rejected, and what to do."""
     task: GeneratorTask | None = None
     share: str = ""
     stream: str = ""
@@ -59,10 +68,14 @@ class ConductorTells(Document):
 
 
 class MemberTells(Document):
-    """Member to conductor. `alive` comes all the time, from the first moment on."""
+    """Member to conductor. `alive` comes all the time, once it is welcome."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     what: Literal["joined", "alive", "connected", "report", "error"]
+    nonce: Nonce = ""
+    """Of `joined`."""
+    proof: str = ""
+    """Of `joined`: that the member knows the secret; empty if it has none."""
     text: str = ""
     """The name of the run, the report, or the error."""
     transient: bool = False

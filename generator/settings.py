@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings
 
 from brokers.endpoint import with_absolute_files
 from core.endpoint.request import TlsSettings
+from core.join_settings import JoinSettings
 from core.logs import LogFormat
 from core.scenario import ScheduleKind, TopicOrder
 from core.settings import FileToRead, FileToWrite, settings_config
@@ -66,7 +66,7 @@ def _instant(text: str) -> datetime:
         raise ValueError("not an instant; give one such as 2026-11-30T06:00:00Z") from None
 
 
-class GeneratorSettings(BaseSettings):
+class GeneratorSettings(JoinSettings):
     """Publish stamped events on an open-loop schedule."""
 
     model_config = settings_config("python -m generator")

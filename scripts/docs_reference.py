@@ -89,7 +89,8 @@ def _program(title: str, how: str, model: type[BaseModel], prefix: str) -> tuple
 
 def _table(head: str, model: type[BaseModel], named: Callable[[str], str]) -> str:
     rows = [f"| {head} | value | default | meaning |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
+    # The program's own settings come first, those that it shares with another program after them.
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__):
         meaning = _cell(field.description)
         rows.append(f"| `{named(name)}` | {_kind(field.annotation)} | {_default(field)} | {meaning} |")
     return "\n".join(rows)

@@ -100,7 +100,12 @@ MasterAt = Annotated[
         show_default="127.0.0.1:5557",
     ),
 ]
-RunName = Annotated[str, typer.Option(help="the --run-name of these workers", show_default=False)]
+RunName = Annotated[
+    str,
+    typer.Option(
+        help="the --run-name of these workers, and the FANBENCH_RUN_NAME of generators elsewhere", show_default=False
+    ),
+]
 GeneratorsExpected = Annotated[
     int | None,
     typer.Option(help="generators to wait for, which run elsewhere and share the topics", show_default=False),
@@ -108,7 +113,7 @@ GeneratorsExpected = Annotated[
 GeneratorsAt = Annotated[
     str,
     typer.Option(
-        help="where fanbench waits for them; 0.0.0.0:5560 accepts other machines",
+        help="where fanbench waits for them; 0.0.0.0:5560 accepts other machines, and needs FANBENCH_JOIN_SECRET",
         metavar="HOST:PORT",
         show_default="127.0.0.1:5560",
     ),

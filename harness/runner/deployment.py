@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 from brokers.contender import Contender
 from brokers.endpoint import redact
 from core.errors import UsageError
+from core.join_settings import JoinSettings
 from core.scenario import Scenario
+from core.settings import read_settings
 from core.topics import expand_topics
 
 MASTER_AT = "127.0.0.1:5557"
@@ -45,6 +47,8 @@ class Deployment:
     """The address at which fanbench waits for them."""
     token: str = field(default="", repr=False)
     """The token that the replicas require of clients and readers of `/stats`."""
+    joining: JoinSettings | None = field(default=None, repr=False)
+    """The secret and the certificate for generators that join; None if fanbench waits for none."""
 
     @property
     def master_at(self) -> str:
@@ -154,7 +158,8 @@ def parse_deployment(
     replicas = _urls("--replicas-at", replicas_at)
     # Locust also uses the port after that of its master.
     host, port = _address("--master-at", master_at or MASTER_AT, 65_534)
-    joins_host, joins_port = _address("--generators-at", generators_at or GENERATORS_AT, 65_535)
+    generators = generators_expected or (1 if generators_at else 0)
+    joins_at = _at(*_address("--generators-at", generators_at or GENERATORS_AT, 65_535))
     return Deployment(
         replicas,
         _urls("--clients-at", clients_at) if clients_at else replicas,
@@ -165,10 +170,19 @@ def parse_deployment(
         deploy,
         breaking,
         mending,
-        generators_expected or (1 if generators_at else 0),
-        _at(joins_host, joins_port),
+        generators,
+        joins_at,
         os.environ.get("FANBENCH_LOAD_TOKEN", ""),
+        _joining(joins_at) if generators else None,
     )
+
+
+def _joining(address: str) -> JoinSettings:
+    """Read the settings for generators that join at that address from the environment, and check them before anything starts."""
+    found = read_settings(JoinSettings)
+    found.require_guarded(f"--generators-at {address}", address.rpartition(":")[0].strip("[]"))
+    found.conductor_tls()
+    return found
 
 
 def _urls(option: str, text: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -98,11 +98,16 @@ def joining(deployment: Deployment, folder: Path) -> dict[str, object]:
     if not deployment.generators:
         return {}
     name = {"run_name": deployment.run_name} if deployment.run_name else {}
-    return name | {
-        "join_at": deployment.generators_at,
-        "processes": deployment.generators,
-        "status": generators_status(folder),
-    }
+    guard = deployment.joining.of_conductor() if deployment.joining is not None else {}
+    return (
+        guard
+        | name
+        | {
+            "join_at": deployment.generators_at,
+            "processes": deployment.generators,
+            "status": generators_status(folder),
+        }
+    )
 
 
 def publishing(
@@ -123,8 +128,9 @@ def give_broker(
     folder: Path,
     deployment: Deployment,
     say: Callable[[str], None],
+    further: Mapping[str, object] = {},
 ) -> tuple[tuple[ReplicaElsewhere, ...], Callable[[str, str], None]]:
-    """Run `--deploy`, if there is one, and wait until each replica is ready at the broker.
+    """Run `--deploy`, if there is one, with the `further` settings too, and wait until each replica is ready at the broker.
 
     Returns the replicas, and a function that runs another of the user's commands, given an option and its command.
 
@@ -132,7 +138,7 @@ def give_broker(
         FanbenchError: the command failed, or a replica is not ready at that broker.
     """
     endpoint = open_endpoint(broker.url, contender.delivery)[1]
-    settings = {"broker_url": broker.url, "delivery": contender.delivery} | replica_limits(scenario)
+    settings = {"broker_url": broker.url, "delivery": contender.delivery, **replica_limits(scenario), **further}
     run_own = partial(run_command, settings=settings, endpoint=endpoint, log=folder / "own-commands.log")
     if deployment.deploy:
         say("running --deploy")
@@ -175,10 +181,19 @@ def wait_for_generators(
             port = deployment.generators_at.rpartition(":")[2]
             raise TransientError(
                 f"{joined} of {deployment.generators} generators joined at {deployment.generators_at} within {timeout_s:g} s: start the others "
-                f"with `{name}fanbench-generator join HOST:{port}`, where HOST is this machine; for generators on other machines, give "
-                f"--generators-at 0.0.0.0:{port}; {conductor.last_words()}"
+                f"with `{name}fanbench-generator join HOST:{port}`, where HOST is this machine{_secret_too(deployment)}; for generators on "
+                f"other machines, give --generators-at 0.0.0.0:{port}; {conductor.last_words()}"
             )
         time.sleep(_POLL_S)
+
+
+def _secret_too(deployment: Deployment) -> str:
+    guard = deployment.joining
+    if guard is None or not (guard.secret or guard.join_cert):
+        return ""
+    variables = ["FANBENCH_JOIN_SECRET"] if guard.secret else []
+    variables += ["FANBENCH_JOIN_CA_FILE"] if guard.join_cert else []
+    return f", and {' and '.join(variables)} in their environment"
 
 
 def _who_joined(folder: Path) -> GeneratorStatus:

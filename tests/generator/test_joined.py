@@ -1,13 +1,11 @@
 """Generators that run elsewhere join one conductor: one schedule, one report, for one run after the other; whoever is missing is named."""
 
 import contextlib
-import os
 import signal
 import socket
-import subprocess
-import time
 
 import pytest
+import trustme
 
 from brokers.contenders import find_contender
 from core.contracts.codec import decode, read, write
@@ -16,60 +14,22 @@ from core.contracts.generator_status import GeneratorStatus
 from core.contracts.session_rules import SessionRules
 from core.errors import UsageError
 from core.ports import free_port
-from core.process import OWN_PYTHON
 from core.token_sessions import sessions
-from generator.joined import MemberConnection, require_passed_on
+from generator.joined import require_passed_on, run_joined
 from generator.member import join
-from generator.messages import SILENT_S, MemberTells
+from generator.messages import MemberTells
 from generator.settings import GeneratorSettings
+from tests.generator.joining_scene import JoiningScene
 from tests.waiting import wait_until
 
-TOPICS = 5
+SECRET = "a-m4rked-s3cret-of-32-characters"
 PATIENT_S = 60
-
-
-class Scene:
-    """A broker, generators that join, and a conductor for each run."""
-
-    def __init__(self, folder, broker_url):
-        self.folder = folder
-        self.broker_url = broker_url
-        self.port = free_port()
-        self.report, self.status = folder / "report.json", folder / "status.json"
-        self.started = []
-
-    def _start(self, log, *words, **settings):
-        env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
-        env |= {f"FANBENCH_{name.upper()}": str(value) for name, value in settings.items()}
-        with (self.folder / log).open("w") as output:
-            self.started.append(subprocess.Popen([*OWN_PYTHON, "-m", "generator", *words], env=env, stderr=output))
-        return self.started[-1]
-
-    def member(self, log, **settings):
-        return self._start(log, "join", f"127.0.0.1:{self.port}", **settings)
-
-    def conductor(self, **settings):
-        usual = {"broker_url": self.broker_url, "topics": f"room-{{0..{TOPICS - 1}}}", "rate_hz": 100, "processes": 2}
-        usual |= {"join_at": f"127.0.0.1:{self.port}", "report": self.report, "status": self.status}
-        return self._start("conductor", **(usual | settings))
-
-    def log(self, name="conductor"):
-        return (self.folder / name).read_text()
-
-    def joined(self):
-        status = read(GeneratorStatus, self.status)
-        return status.joined if status is not None else 0
-
-    def close(self):
-        for process in self.started:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture
 def scene(integration, tmp_path):
     with find_contender("valkey").launched(tmp_path) as broker:
-        made = Scene(tmp_path, broker.url)
+        made = JoiningScene(tmp_path, broker.url)
         try:
             yield made
         finally:
@@ -81,7 +41,7 @@ def test_members_follow_one_schedule_after_the_other_and_make_one_report(scene):
     conductor = scene.conductor(warmup_s=0.5, duration_s=1)
     assert conductor.wait(PATIENT_S) == 0, scene.log()
     report = read(GeneratorReport, scene.report)
-    expected = {f"room-{number}": 100 // TOPICS for number in range(TOPICS)}
+    expected = {f"room-{number}": 100 // scene.topics for number in range(scene.topics)}
     assert {topic: counts.measure for topic, counts in report.published.items()} == expected
     assert sum(counts.warmup for counts in report.published.values()) == 50
     assert (report.scheduled, report.failed) == (100, 0)
@@ -109,10 +69,11 @@ def test_members_follow_one_schedule_after_the_other_and_make_one_report(scene):
     ],
 )
 def test_a_member_that_ends_in_the_middle_is_named_and_leaves_no_report(scene, how, words):
-    conductor = scene.conductor()
+    own_tls, tls = tls_settings(scene.folder) if how is signal.SIGTERM else ({}, {})
+    conductor = scene.conductor(**own_tls)
     members = []
     for number in range(2):  # the second gets the second share
-        members.append(scene.member(f"member-{number}"))
+        members.append(scene.member(f"member-{number}", **tls))
         wait_until(lambda count=number + 1: scene.joined() == count, f"{number + 1} have joined", PATIENT_S)
     wait_until(lambda: "publishing share 2/2" in scene.log("member-1"), "it has its task", PATIENT_S)
     members[1].send_signal(how)
@@ -138,14 +99,43 @@ def test_strangers_and_members_of_other_runs_take_no_part(scene):
     with wait_until(lambda: connected_to(scene.port), "the conductor listens", PATIENT_S) as stranger:
         stranger.settimeout(PATIENT_S)
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        told = b""
         with contextlib.suppress(ConnectionResetError):
-            assert stranger.recv(100) == b"", "disconnected"
+            while piece := stranger.recv(1000):
+                told += piece
+        assert told.count(b"\n") <= 1, "disconnected after hello"
     other = scene.member("other", run_name="theirs")
     assert other.wait(PATIENT_S) == 2
     assert "this run has the name 'mine', and the generator has 'theirs'" in scene.log("other")
     scene.member("member", run_name="mine")
     assert conductor.wait(PATIENT_S) == 0, scene.log()
     assert read(GeneratorReport, scene.report).scheduled == 50
+
+
+def test_only_a_generator_with_the_secret_joins_and_tls_hides_what_they_say(scene):
+    own_tls, tls = tls_settings(scene.folder)
+    secret_file = scene.folder / "secret"
+    secret_file.write_text(f"{SECRET}\n", encoding="utf-8")
+    conductor = scene.conductor(processes=1, duration_s=0.5, join_secret=SECRET, **own_tls)
+    wrong = scene.member("wrong", join_secret=SECRET[::-1], **tls)
+    assert wrong.wait(PATIENT_S) == 2
+    assert "this generator was rejected: its secret differs from the run's" in scene.log("wrong")
+    scene.member("member", join_secret_file=secret_file, **tls)
+    assert conductor.wait(PATIENT_S) == 0, scene.log()
+    assert f"rejected the generator {socket.gethostname()} {wrong.pid} at 127.0.0.1:" in scene.log()
+    assert read(GeneratorReport, scene.report).scheduled == 50
+    written = [
+        path.read_text(errors="replace") for path in scene.folder.iterdir() if path.is_file() and path != secret_file
+    ]
+    assert SECRET not in "".join(written)
+
+
+def tls_settings(folder):
+    """The settings of a conductor with a certificate, and those of the generators that trust it."""
+    authority = trustme.CA()
+    authority.issue_cert("fanbench.test").private_key_and_cert_chain_pem.write_to_path(folder / "conductor.pem")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    return {"join_cert": folder / "conductor.pem"}, {"join_ca_file": folder / "ca.pem", "join_sni": "fanbench.test"}
 
 
 def connected_to(port):
@@ -155,27 +145,19 @@ def connected_to(port):
         return None
 
 
-def test_a_member_that_is_silent_is_lost(monkeypatch):
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        connection = MemberConnection(ours, "10.0.0.7:1234")
-        assert connection.silent_s() == 0
-        now_s = time.monotonic()
-        monkeypatch.setattr("generator.joined.time.monotonic", lambda: now_s + SILENT_S + 1)
-        assert connection.silent_s() > 0.5
-        theirs.sendall(MemberTells(what="alive").model_dump_json().encode() + b"\n" + b'{"version":1,"wh')
-        assert connection.news() == []
-        assert connection.silent_s() == 0
-        theirs.sendall(b'at":"report","text":"x"}\n')
-        assert [(one.what, one.text) for one in connection.news()] == [("report", "x")]
-
-
 @pytest.mark.parametrize(
     "given", [{"share": "1/2"}, {"starts_at": "2026-11-30T06:00:00Z"}, {"publish": "POST http://a/{topic}"}]
 )
 def test_what_would_not_reach_the_members_is_refused(given):
     with pytest.raises(UsageError, match="is not passed on to the generators that join"):
         require_passed_on(GeneratorSettings(join_at="127.0.0.1:5560", processes=2, **given))
+
+
+def test_a_port_that_strangers_reach_needs_a_secret():
+    with pytest.raises(
+        UsageError, match=r"FANBENCH_JOIN_AT=0.0.0.0:5560: other machines .* set the same FANBENCH_JOIN_SECRET"
+    ):
+        run_joined(GeneratorSettings(join_at="0.0.0.0:5560", processes=2))
 
 
 @pytest.mark.parametrize("words", [[], ["somewhere"], ["host:0"], ["host:65536"]])

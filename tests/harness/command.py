@@ -20,8 +20,8 @@ from tests.waiting import wait_until
 FANBENCH = [*OWN_PYTHON, "-m", "harness.commands.cli"]
 
 
-def fanbench(*words, timeout_s=100, cwd=None):
-    """Run it to its end and capture its output.
+def fanbench(*words, timeout_s=100, cwd=None, env=None):
+    """Run it to its end and capture its output; `env` is added to this process's environment.
 
     Without `cwd` it runs in a new directory of decoys, which is removed afterwards.
     """
@@ -32,6 +32,7 @@ def fanbench(*words, timeout_s=100, cwd=None):
             capture_output=True,
             text=True,
             timeout=timeout_s,
+            env=os.environ | (env or {}),
         )
 
 

@@ -56,6 +56,8 @@ class OwnDeployment:
         self._supervisors: list[subprocess.Popen[bytes]] = []
         (self.join_port,) = free_ports(1)
         self.generators: list[subprocess.Popen[bytes]] = []
+        self.join_environment = {"FANBENCH_JOIN_SECRET": "a-m4rked-s3cret-of-32-characters"}
+        """What fanbench and the generators of `start_generators` need to know each other."""
 
     @property
     def urls(self) -> list[str]:
@@ -116,7 +118,7 @@ class OwnDeployment:
         """Start a generator on each host; they join each run."""
         words = [*OWN_PYTHON, "-m", "generator", "join", f"{self.master}:{self.join_port}"]
         env = {name: value for name, value in os.environ.items() if not name.startswith("FANBENCH_")}
-        env["FANBENCH_RUN_NAME"] = "mine"
+        env |= {"FANBENCH_RUN_NAME": "mine"} | self.join_environment
         for number, host in enumerate(hosts, start=1):
             with (self.folder / f"generator-{number}.log").open("ab") as log:
                 command = [*host.enter, *words]

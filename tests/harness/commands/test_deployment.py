@@ -70,7 +70,8 @@ def test_brokers_replicas_and_workers_run_on_separate_hosts(integration, tmp_pat
             options += own.generator_options
             urls = [f"redis://{broker.address}:6379", f"nats://{queue.address}:4222"]
             small = ("--clients", 300, "--topics", 4, "--rate", 80, "--duration", 5, "--rounds", 2)
-            done = fanbench("compare", *urls, *small, *options, "--out", tmp_path / "out", "--json", timeout_s=380)
+            words = ["compare", *urls, *small, *options, "--out", tmp_path / "out", "--json"]
+            done = fanbench(*words, timeout_s=380, env=own.join_environment)
         finally:
             own.close()
     finally:
@@ -165,7 +166,8 @@ def test_a_failed_command_is_reported_with_its_exit_code_and_last_line(brokers, 
 
 
 @pytest.mark.soak
-def test_the_hop_to_the_users_replicas_is_counted_and_timed_there(brokers, own):
+@pytest.mark.parametrize("joined", [False, True], ids=["published-here", "published-by-generators-that-join"])
+def test_the_hop_to_the_users_replicas_is_counted_and_timed_there(brokers, own, joined):
     words = [
         "hop",
         *brokers,
@@ -178,7 +180,10 @@ def test_the_hop_to_the_users_replicas_is_counted_and_timed_there(brokers, own):
         "--duration",
         1,
     ]
-    done = fanbench(*words, "--json", timeout_s=200)
+    if joined:
+        own.start_generators()
+        words += [*own.generator_options, "--run-name", "mine", "--topics", 3]
+    done = fanbench(*words, "--json", timeout_s=200, env=own.join_environment)
     rows = json.loads(done.stdout)
     assert [row["contender"] for row in rows] == brokers, done.stderr
     for row in rows:

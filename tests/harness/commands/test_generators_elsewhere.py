@@ -47,7 +47,8 @@ def without_proxy(options):
 def test_two_generators_publish_what_the_clients_get(own, tmp_path):
     deployment, url = own
     options = [*without_proxy(deployment.options), *deployment.generator_options]
-    done = fanbench("compare", url, *SMALL, *options, "--out", tmp_path / "out", "--json", timeout_s=380)
+    words = ["compare", url, *SMALL, *options, "--out", tmp_path / "out", "--json"]
+    done = fanbench(*words, timeout_s=380, env=deployment.join_environment)
     answer = json.loads(done.stdout)
     (run,) = answer["runs"]
     assert run["delivered"] == run["expected"] > 0, (run, done.stderr)
@@ -64,6 +65,9 @@ def test_two_generators_publish_what_the_clients_get(own, tmp_path):
     assert row["not_watched"] == "broker others"
     assert float(row["generator_cpu_s"]) > 0
     assert float(row["generator_rss_mb"]) > 60  # three processes
+    secret = deployment.join_environment["FANBENCH_JOIN_SECRET"].encode()
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(secret in data for data in (*written, done.stdout.encode(), done.stderr.encode()))
 
 
 @pytest.mark.parametrize(
@@ -92,10 +96,11 @@ def test_generators_that_are_missing_are_told(tmp_path, there, words):
 
 
 @pytest.mark.soak
-def test_a_generator_that_is_killed_in_the_middle_is_named_and_the_run_refused(own, tmp_path):
+def test_a_generator_that_is_killed_in_the_middle_is_named_and_the_run_refused(own, tmp_path, monkeypatch):
     deployment, url = own
     options = [*without_proxy(deployment.options), *deployment.generator_options]
     out, log = tmp_path / "out", tmp_path / "terminal"
+    monkeypatch.setenv("FANBENCH_JOIN_SECRET", deployment.join_environment["FANBENCH_JOIN_SECRET"])
     started = Started("compare", url, *SMALL, "--duration", 8, *options, "--out", out, log=log)
     try:
 

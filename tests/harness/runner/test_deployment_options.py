@@ -15,6 +15,7 @@ from harness.runner.set_up_elsewhere import joining, publishing
 
 TWO = "http://a:8000,http://b:8000"
 NATS = find_contender("nats://10.0.0.5")
+SECRET = "a-m4rked-s3cret-of-32-characters"
 
 
 def parsed(
@@ -88,7 +89,8 @@ def test_the_workload_has_as_many_replicas_as_there_are():
         deployment.workload(Scenario(load_processes=2))
 
 
-def test_generators_that_join_share_the_topics_of_the_workload(tmp_path):
+def test_generators_that_join_share_the_topics_of_the_workload(monkeypatch, tmp_path):
+    monkeypatch.setenv("FANBENCH_JOIN_SECRET", SECRET)
     deployment = parsed(generators=2, generators_at="0.0.0.0:6000", run_name="mine")
     assert (deployment.generators, deployment.generators_at) == (2, "0.0.0.0:6000")
     assert parsed(generators_at="[::1]:6000").generators == 1
@@ -99,7 +101,24 @@ def test_generators_that_join_share_the_topics_of_the_workload(tmp_path):
         deployment.workload(Scenario(topics="a,b", generator_processes=2))
     settings = joining(deployment, tmp_path)
     assert {"join_at": "0.0.0.0:6000", "processes": 2, "run_name": "mine"}.items() <= settings.items()
+    assert settings["join_secret"] == SECRET
+    assert SECRET not in repr(deployment)
     assert joining(parsed(), tmp_path) == {}
+
+
+def test_where_other_machines_may_join_a_secret_is_needed(monkeypatch, tmp_path):
+    with pytest.raises(UsageError, match=r"--generators-at 0.0.0.0:6000: other machines reach .*FANBENCH_JOIN_SECRET"):
+        parsed(generators_at="0.0.0.0:6000")
+    with pytest.raises(UsageError, match=r"--generators-at \[::\]:6000: other machines reach"):
+        parsed(generators_at="[::]:6000")
+    assert joining(parsed(generators_at="[::1]:6000"), tmp_path)["processes"] == 1
+    monkeypatch.setenv("FANBENCH_JOIN_OPEN", "true")
+    settings = joining(parsed(generators_at="0.0.0.0:6000"), tmp_path)
+    assert settings["join_open"] is True
+    assert "join_secret" not in settings
+    monkeypatch.setenv("FANBENCH_JOIN_CERT", str(tmp_path / "none.pem"))
+    with pytest.raises(UsageError, match=r"FANBENCH_JOIN_CERT=.*none.pem: No such file"):
+        parsed(generators=1)
 
 
 @pytest.mark.parametrize(
