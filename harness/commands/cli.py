@@ -365,23 +365,38 @@ def faults(
 def hop(
     contenders: Contenders = None,
     rate: Rate = 1000.0,
+    topics: Topics = None,
     payload_bytes: PayloadBytes = None,
     duration: Duration = 4.0,
+    generator_processes: GeneratorProcesses = None,
     launch: LaunchedBy = "auto",
     replicas_at: ReplicasAt = "",
+    generators_expected: GeneratorsExpected = None,
+    generators_at: GeneratorsAt = "",
+    run_name: RunName = "",
     deploy: Deploy = "",
     json_answer: AsJson = False,
 ) -> None:
     """Measure generator to consumer without SSE, and say which saturates first: the broker or its client library.
 
-    With --replicas-at the consumers are those replicas.
+    With --replicas-at the consumers are those replicas, and the generator may have several processes or run elsewhere.
     """
-    workload = scenario_from("broadcast", rate_hz=rate, payload_bytes=payload_bytes, duration_s=duration)
+    workload = scenario_from(
+        "broadcast",
+        topics,
+        rate_hz=rate,
+        payload_bytes=payload_bytes,
+        duration_s=duration,
+        generator_processes=generator_processes,
+    )
 
-    from harness.commands.hop import hop_command
+    from harness.commands.hop import hop_command, require_its_options
     from harness.runner.deployment import parse_deployment
 
-    deployment = parse_deployment(replicas_at, "", None, "", "", deploy, "", "")
+    deployment = parse_deployment(
+        replicas_at, "", None, "", run_name, deploy, "", "", generators_expected, generators_at
+    )
+    require_its_options(deployment, topics, generator_processes)
     if deployment is not None:
         workload = deployment.workload(workload)
 

@@ -21,6 +21,22 @@ from harness.runner.contenders import choose_contenders
 from harness.runner.deployment import Deployment
 
 
+def require_its_options(deployment: Deployment | None, topics: str | None, generator_processes: int | None) -> None:
+    """Raise UsageError for an option that would have no effect: only with replicas elsewhere is there a generator of its own."""
+    given = {"--topics": topics, "--generator-processes": generator_processes}
+    for option, value in given.items():
+        if deployment is None and value is not None:
+            raise UsageError(
+                f"hop {option} {value}: without --replicas-at, one process publishes and receives on one topic; leave it out, or give "
+                "--replicas-at for a generator of its own"
+            )
+    if deployment is not None and deployment.run_name and not deployment.generators:
+        raise UsageError(
+            f"hop --run-name {deployment.run_name}: hop has no load workers, and its generator runs here; leave it out, or give "
+            "--generators-expected for generators that join"
+        )
+
+
 def hop_command(
     names: Sequence[str],
     scenario: Scenario,

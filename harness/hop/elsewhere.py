@@ -1,4 +1,4 @@
-"""The broker hop to somebody else's replicas: fanbench publishes, and the replicas count and time the events."""
+"""The broker hop to somebody else's replicas, which count and time the events; fanbench publishes, or generators that join."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from core.contracts.generator_report import GeneratorReport
 from core.contracts.hop import HopFigures
 from core.errors import FanbenchError
 from core.scenario import Scenario
+from core.topics import expand_topics
 from harness.hop.measure import ContenderHop
 from harness.runner.deployment import Deployment
 from harness.runner.polling import poll
 from harness.runner.processes import Children, start_generator
 from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere
-from harness.runner.set_up_elsewhere import broker_as_given, give_broker, publishing
+from harness.runner.set_up_elsewhere import broker_as_given, give_broker, joining, publishing, wait_for_generators
 
 MAX_SHARE = 0.10
-"""The largest clock offset between a replica and this host, as a share of the median: nothing corrects the figures."""
+"""The largest clock offset between a replica and a generator, as a share of the median: nothing corrects the figures."""
 _WARMUP_S = 0.5
 _REPORT_S = 30.0
 _POLL_S = 0.05
@@ -80,32 +81,55 @@ def measure_elsewhere(contender: Contender, scenario: Scenario, folder: Path, de
     """Measure one contender's hop to every replica of a deployment, at the scenario's rate.
 
     Raises:
-        FanbenchError: the command failed, or a replica or the generator did not finish.
+        FanbenchError: the command failed, a generator did not join, or a replica or a generator did not finish.
     """
     opened = contender.launched if deployment.deploy else None
     with opened(folder) if opened else broker_as_given(contender, folder) as broker, Children() as children:
-        replicas, _ = give_broker(contender, scenario, broker, folder, deployment, lambda _: None)
+        own_topics = {"topics": scenario.topics}  # nobody connects, so no client subscribes them
+        replicas, _ = give_broker(contender, scenario, broker, folder, deployment, lambda _: None, own_topics)
+        require_subscribed(replicas, scenario)
         before = [counters_of(replica) for replica in replicas]
         report = _publish(contender, scenario, broker, folder, children, deployment)
         lost = _wait_received(replicas, report, scenario.drain_s)
         after = [counters_of(replica) for replica in replicas]
     figures = figures_of(report, lost, before, after)
-    require_clocks(report, figures)
+    require_clocks(report, figures, len(replicas))
     return ContenderHop(contender.name, contender.delivery, scenario.rate_hz, figures, None, None)
 
 
-def require_clocks(report: GeneratorReport, figures: HopFigures) -> None:
-    """Check that the replicas' clocks, by which they time the hop, are this host's.
+def require_subscribed(replicas: Sequence[ReplicaElsewhere], scenario: Scenario) -> None:
+    """Check that each replica hears every topic.
 
     Raises:
-        FanbenchError: one is certainly ahead or behind, by more than MAX_SHARE of the median.
+        FanbenchError: one does not; the message names the first such topic and the next step.
+    """
+    wanted = expand_topics(scenario.topics)
+    for replica in replicas:
+        lacking = [topic for topic in wanted if replica.before is not None and topic not in replica.before.topics]
+        if lacking:
+            raise FanbenchError(
+                f"{replica.url} is not subscribed to {len(lacking)} of {len(wanted)} topics, first to {lacking[0]!r}: hop has no clients, "
+                f"so give that replica FANBENCH_TOPICS={scenario.topics}; --deploy has it in its environment"
+            )
+
+
+def require_clocks(report: GeneratorReport, figures: HopFigures, replicas: int) -> None:
+    """Check that the replicas' clocks, by which they time the hop, are those of the generators.
+
+    Raises:
+        FanbenchError: one is unknown, or certainly ahead or behind, by more than MAX_SHARE of the median.
     """
     if figures.p50_us is None:  # nothing came, so no figure is wrong by a clock
         return
+    if len(report.clocks) < replicas:
+        raise FanbenchError(
+            f"the clocks of {replicas - len(report.clocks)} of {replicas} replicas are unknown, or the generators' own clocks differ: "
+            "each generator must reach http://REPLICA/clock; synchronise the hosts' clocks, or use `fanbench compare`, which corrects each hop"
+        )
     for server, clock in report.clocks.items():
         if abs(clock.ahead_ms) - clock.bound_ms > MAX_SHARE * figures.p50_us / 1000:
             raise FanbenchError(
-                f"the clock of {server} is {clock.ahead_ms:+.3f} ms ahead of this host's (within {clock.bound_ms:.3f} ms), and the hop's p50 "
+                f"the clock of {server} is {clock.ahead_ms:+.3f} ms ahead of the generator's (within {clock.bound_ms:.3f} ms), and the hop's p50 "
                 f"by these clocks is {figures.p50_us / 1000:.3f} ms: synchronise the hosts' clocks, or use `fanbench compare`, which corrects each hop"
             )
 
@@ -113,9 +137,11 @@ def require_clocks(report: GeneratorReport, figures: HopFigures) -> None:
 def _publish(
     contender: Contender, scenario: Scenario, broker: Broker, folder: Path, children: Children, deployment: Deployment
 ) -> GeneratorReport:
-    settings = publishing(contender, scenario, broker, deployment)
+    settings = publishing(contender, scenario, broker, deployment) | joining(deployment, folder)
     child, path = start_generator(settings | {"hold": False, "warmup_s": _WARMUP_S}, folder)
     children.add(child)
+    if deployment.generators:
+        wait_for_generators(child, folder, deployment)
     return poll(
         "the generator's report",
         _WARMUP_S + scenario.duration_s + _REPORT_S,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -14,10 +15,11 @@ from core.contracts.hop import HopFigures, HopPlan, LoopFigures
 from core.errors import FanbenchError, UsageError
 from core.scenario import Scenario
 from harness.commands import hop
-from harness.commands.hop import hop_command
+from harness.commands.hop import hop_command, require_its_options
 from harness.hop.bare_clients import side
 from harness.hop.measure import BareLoop, ContenderHop, problems, what_binds
 from harness.hop.paced_worker import Arrivals, measure_hop, message
+from harness.runner.deployment import Deployment
 from tests.harness.command import fanbench
 
 
@@ -32,6 +34,28 @@ from tests.harness.command import fanbench
 )
 def test_the_more_expensive_one_is_the_limit(library_us: float | None, broker_us: float | None, said: str) -> None:
     assert what_binds(library_us, broker_us).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("topics", "processes", "words"),
+    [
+        ("3", None, "hop --topics 3: without --replicas-at, one process publishes and receives on one topic"),
+        (None, 2, "hop --generator-processes 2: without --replicas-at"),
+    ],
+)
+def test_without_replicas_elsewhere_there_is_no_generator_to_choose(
+    topics: str | None, processes: int | None, words: str
+) -> None:
+    require_its_options(None, None, None)
+    with pytest.raises(UsageError, match=words):
+        require_its_options(None, topics, processes)
+
+
+def test_a_run_name_needs_generators_that_join() -> None:
+    named = Deployment(("http://a",), ("http://a",), 1, "127.0.0.1", 5557, run_name="mine")
+    with pytest.raises(UsageError, match=r"hop --run-name mine: hop has no load workers.* give --generators-expected"):
+        require_its_options(named, "3", 2)
+    require_its_options(replace(named, generators=2), "3", None)
 
 
 OFFERED_HZ = 1000.0

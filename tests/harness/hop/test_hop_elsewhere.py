@@ -6,9 +6,17 @@ from core.contracts.clock import ClockOffset
 from core.contracts.hop import HopFigures
 from core.contracts.measures import PhaseCounts
 from core.errors import FanbenchError
-from harness.hop.elsewhere import ReplicaCounters, counters_of, figures_of, percentile_s, require_clocks
+from core.scenario import Scenario
+from harness.hop.elsewhere import (
+    ReplicaCounters,
+    counters_of,
+    figures_of,
+    percentile_s,
+    require_clocks,
+    require_subscribed,
+)
 from harness.runner.replicas_elsewhere import ReplicaElsewhere
-from tests.core.contracts.made_up import generator_report
+from tests.core.contracts.made_up import generator_report, replica_stats
 from tests.server.program import running
 
 INF = float("inf")
@@ -29,7 +37,7 @@ def test_nothing_has_no_percentile():
     )
     found = figures_of(report, 100, nothing, nothing)
     assert (found.p50_us, found.p99_us, found.client_us) == (None, None, None)
-    require_clocks(report, found)
+    require_clocks(report, found, 1)
 
 
 def test_figures_come_from_the_growth_between_two_samples_of_all_replicas():
@@ -58,10 +66,28 @@ def test_a_replica_with_another_clock_cannot_be_timed(ahead_ms, bound_ms, right)
         client_us=5.0,
     )
     if right:
-        require_clocks(report, figures)
+        require_clocks(report, figures, 1)
     else:
-        with pytest.raises(FanbenchError, match=r"the clock of replica-1 is [+-]20\.000 ms ahead of this host's"):
-            require_clocks(report, figures)
+        with pytest.raises(FanbenchError, match=r"the clock of replica-1 is [+-]20\.000 ms ahead of the generator's"):
+            require_clocks(report, figures, 1)
+
+
+def test_a_replica_whose_clock_nobody_knows_cannot_be_timed():
+    """Its clock was never heard, or the generators' own clocks differ, so that their offsets exclude each other."""
+    report = generator_report(clocks={"replica-1": ClockOffset(ahead_ms=0.0, bound_ms=0.01)})
+    timed = HopFigures(messages=1, published=1, lost=0, achieved_hz=1.0, p50_us=500.0, p99_us=900.0, client_us=5.0)
+    require_clocks(report, timed, 1)
+    with pytest.raises(FanbenchError, match="the clocks of 1 of 2 replicas are unknown, or the generators' own clocks"):
+        require_clocks(report, timed, 2)
+
+
+def test_a_replica_that_does_not_hear_a_topic_is_named():
+    hears = ReplicaElsewhere("http://a:8000", before=replica_stats(topics={"room-0": 0, "room-1": 3}))
+    require_subscribed([hears], Scenario(topics="room-{0..1}"))
+    with pytest.raises(
+        FanbenchError, match=r"http://a:8000 is not subscribed to 2 of 4 topics, first to 'room-2': hop has"
+    ):
+        require_subscribed([hears], Scenario(topics="room-{0..3}"))
 
 
 @pytest.mark.usefixtures("integration")
