@@ -6,14 +6,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
+from generator.settings import GeneratorSettings
 from server.settings import ServerSettings
 from tests.missing import missing
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
+COMPARES = ("compare", "compare-generators")
 VERSIONS = ("1.30", "1.34")
 """The oldest version that is supported anywhere, and a recent one: every object must be valid in both."""
 
@@ -92,7 +95,7 @@ def test_each_service_has_pods_and_their_port(built, overlay):
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports, f"{overlay}: service {name}"
 
 
-@pytest.mark.parametrize("overlay", [name for name in OVERLAYS if name != "compare"])
+@pytest.mark.parametrize("overlay", [name for name in OVERLAYS if name not in COMPARES])
 def test_replicas_and_generator_of_an_overlay_have_its_broker(built, overlay):
     found = containers(built[overlay])
     url = env_of(found["replica"])["FANBENCH_BROKER_URL"]
@@ -131,10 +134,14 @@ def test_every_setting_that_is_given_exists(built):
     for overlay in OVERLAYS:
         given = {name for name in env_of(containers(built[overlay])["replica"]) if name.startswith("FANBENCH_")}
         assert given <= known
+        generator = containers(built[overlay]).get("generator", {})
+        given = {name for name in env_of(generator) if name.startswith("FANBENCH_")}
+        assert given <= {f"FANBENCH_{name.upper()}" for name in GeneratorSettings.model_fields}
 
 
-def test_the_job_names_existing_replicas_workers_and_brokers(built):
-    objects = built["compare"]
+@pytest.mark.parametrize("overlay", COMPARES)
+def test_the_job_names_existing_replicas_workers_and_brokers(built, overlay):
+    objects = built[overlay]
     job = containers(objects)["compare"]
     words = job["args"][0]
     replica = of_kind(objects, "StatefulSet")["replica"]
@@ -149,6 +156,44 @@ def test_the_job_names_existing_replicas_workers_and_brokers(built):
         assert url.partition("://")[2] in of_kind(objects, "Service")
     assert "--master-port 5557" in containers(objects)["worker"]["args"][0]
     assert "--master-at 0.0.0.0:5557" in words
+
+
+@pytest.mark.parametrize("overlay", COMPARES)
+def test_the_job_gives_options_that_exist(built, overlay):
+    from harness.commands.cli import app
+
+    known = {word for option in typer.main.get_command(app).commands["compare"].params for word in option.opts}
+    job = containers(built[overlay])["compare"]
+    words = f"{job['args'][0].partition('--deploy')[0]} {env_of(job)['OPTIONS']}"
+    given = set(re.findall(r"(?<!\S)--[a-z-]+", words))
+    assert len(given) >= 6
+    assert given <= known
+
+
+def test_the_job_expects_the_generators_that_join_it(built):
+    objects = built["compare-generators"]
+    job, generator = containers(objects)["compare"], containers(objects)["generator"]
+    options = env_of(job)["OPTIONS"]
+    expected = int(re.search(r"--generators-expected (\d+)", options)[1])
+    assert expected == of_kind(objects, "Deployment")["generator"]["spec"]["replicas"]
+    assert int(re.search(r"--topics (\d+)", options)[1]) >= expected
+    assert "$OPTIONS" in job["args"][0]
+    host, port = generator["command"][-1].split(":")
+    (there,) = [one for one in of_kind(objects, "Service")[host]["spec"]["ports"] if one["port"] == int(port)]
+    assert {"name": there["targetPort"], "containerPort": int(port)} in job["ports"]
+    assert f"--generators-at 0.0.0.0:{port}" in options
+
+
+def test_job_and_generators_read_one_secret_that_is_not_in_the_repository(built):
+    objects = built["compare-generators"]
+    assert of_kind(objects, "Secret") == {}
+    for name in ("compare", "generator"):
+        pod, container = pods(objects)[name]["spec"], containers(objects)[name]
+        (volume,) = [one for one in pod["volumes"] if "secret" in one]
+        assert volume["secret"] == {"secretName": "join", "defaultMode": 0o440}
+        (mount,) = [one for one in container["volumeMounts"] if one["name"] == volume["name"]]
+        assert env_of(container)["FANBENCH_JOIN_SECRET_FILE"] == f"{mount['mountPath']}/secret"
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"], "it may read the file"
 
 
 def test_the_job_may_do_what_its_command_does_and_no_more(built):
@@ -170,6 +215,7 @@ def test_the_shell_of_each_pod_parses(built):
 
 def test_the_file_for_several_hosts_gives_settings_that_exist():
     services = yaml.safe_load((ROOT / "deploy" / "compose" / "hosts.yml").read_text(encoding="utf-8"))["services"]
-    given = set(services["replica"]["environment"])
-    assert given <= {f"FANBENCH_{name.upper()}" for name in ServerSettings.model_fields}
+    for service, settings in (("replica", ServerSettings), ("generator", GeneratorSettings)):
+        known = {f"FANBENCH_{name.upper()}" for name in settings.model_fields}
+        assert set(services[service]["environment"]) <= known
     assert all(service["restart"] == "always" for service in services.values())
