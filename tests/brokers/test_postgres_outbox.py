@@ -214,7 +214,7 @@ async def test_a_table_may_have_any_name(bench, endpoint, name):
 
 @pytest.mark.parametrize("name", ["a.b.c", ".a", "a.", "a\0b"])
 def test_what_cannot_be_a_table_is_refused_before_anything_connects(name):
-    with pytest.raises(UsageError, match=r"option 'table'.* is not TABLE or SCHEMA\.TABLE"):
+    with pytest.raises(UsageError, match=r"option table=.* is not TABLE or SCHEMA\.TABLE"):
         open_endpoint(f"postgresql+outbox://127.0.0.1/db?table={quote(name)}")
 
 
@@ -227,7 +227,7 @@ async def test_a_schema_that_does_not_exist_and_a_table_with_other_columns_are_n
         await session.execute("CREATE TABLE of_somebody_else (id bigint, body text)")
         try:
             other = bench.endpoint(endpoint.url.partition("?")[0], table="of_somebody_else")
-            with pytest.raises(BrokerError, match='column "xid" does not exist; it exists with other settings'):
+            with pytest.raises(BrokerError, match=r'column "xid" does not exist.*; it exists with other settings'):
                 async with adapter.consumer(other):
                     pass
         finally:

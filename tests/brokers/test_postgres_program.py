@@ -158,6 +158,8 @@ def test_a_setting_is_checked_and_shown_next_to_the_default_ones():
     assert find_contender("postgres-outbox?fsync=0").settings["fsync"] == 0
     with pytest.raises(UsageError, match="give 0 to 1"):
         find_contender("postgres?fsync=2")
+    with pytest.raises(UsageError, match="background_commits_hz=-5: give 0 to 100000"):
+        find_contender("postgres?background_commits_hz=-5")
     with pytest.raises(UsageError, match="did you mean 'fsync'"):
         find_contender("postgres?fsnyc=0")
     with pytest.raises(UsageError, match="a container cannot have settings"):
