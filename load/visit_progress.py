@@ -41,7 +41,7 @@ class VisitProgress:
 
     __slots__ = (
         "_ahead", "_ahead_at", "_ahead_of", "_before", "_before_ns", "_mark", "_on_end", "_on_move", "_times", "doubled", "ended", "heard_ns", "moved",
-        "opened_ns", "session", "visit", "waited_ns", "wrong",
+        "opened_ns", "session", "told_gap", "visit", "waited_ns", "wrong",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +68,8 @@ class VisitProgress:
         self.waited_ns = 0
         """How long it waited for that: since it opened, or since the session's first event was due if that was later."""
         self.moved = False
+        self.told_gap = False
+        """Whether the replica said, before the first event, that earlier ones are missing."""
         self._times = times
         self._ahead_of = ahead_of
         self._ahead: ClocksAhead | None = None

@@ -155,7 +155,8 @@ class Visits:
         visit, first = progress.visit, progress.session.measured_from
         tail = Cause.TAIL if connected else Cause.CONNECTION
         track = next(iter(state.tracks.values()), None) or Track(None)
-        lost = lost_of(track, first, visit.last_seq, tail)
+        before = Cause.GAP if progress.told_gap else None
+        lost = lost_of(track, first, visit.last_seq, tail, before)
         account.causes.update(lost)
         account.received += progress.session.expected(visit) - sum(lost.values())
         account.tally.opened += state.opened_once
@@ -193,14 +194,18 @@ class Visits:
         return self.account
 
 
-def lost_of(track: Track, first: int, last: int, tail: Cause) -> dict[Cause, int]:
-    """Count what a client misses of the seqs from `first` to `last`, all of which were published."""
+def lost_of(track: Track, first: int, last: int, tail: Cause, before: Cause | None = None) -> dict[Cause, int]:
+    """Count what a client misses of the seqs from `first` to `last`, all of which were published.
+
+    `before` is the cause of what is missing before its first event, if it was told.
+    """
     if first > last:
         return {}
     if track.first_seq < 0:
-        return {track.cause or tail: last - first + 1}
+        return {track.cause or before or tail: last - first + 1}
     lost = track.lost(first, last, tail)
-    before = min(track.first_seq - 1, last) - first + 1
-    if before > 0:  # it arrived, or was admitted, too late for these
-        lost[Cause.UNEXPLAINED] = lost.get(Cause.UNEXPLAINED, 0) + before
+    earlier = min(track.first_seq - 1, last) - first + 1
+    if earlier > 0:  # it arrived, or was admitted, too late for these
+        cause = before or Cause.UNEXPLAINED
+        lost[cause] = lost.get(cause, 0) + earlier
     return lost
