@@ -76,7 +76,8 @@ class Topic:
                 deliveries += frame.seq >= 0
             if frame.seq >= seq:
                 streams.discard(frame.stream)
-            if frame.stream and frame.stream not in has:  # another generator publishes: a stream unknown here may never come
+            if frame.stream and frame.stream not in has:
+                # Another generator publishes: a stream that is unknown here may never come.
                 streams.intersection_update(self.history.spans)
         if not streams:
             del self.ahead[client]
