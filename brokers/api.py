@@ -138,7 +138,7 @@ class Adapter(Protocol):
     `producer` and `consumer` connect on entry, within the endpoint's deadline; closing is idempotent and
     cancellation-safe and leaves no task and no socket. They reconnect, with brokers.reconnect.
     They neither read a clock nor look into a payload. Optional: docs/adapters.md describes `default_ports`,
-    `delivery_options` and `max_payload_bytes`; CleansUp describes `clean_up`.
+    `delivery_options`, `max_payload_bytes` and `max_text_bytes`; CleansUp describes `clean_up`.
     """
 
     name: str

@@ -38,6 +38,13 @@ class Broker(NamedTuple):
         """The current processes whose trees count as the broker's CPU and memory."""
         return [] if self.running is None else self.running.pids
 
+    def shortfall(self) -> str:
+        """What its program does not do although a setting asks for it; empty if it does everything."""
+        running = self.running
+        if not isinstance(running, Running) or running.shortfall is None or running.child is None or running.ended:
+            return ""
+        return running.shortfall(running.child)
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:

@@ -20,6 +20,7 @@ from brokers.link import Link
 from brokers.postgres_link import ERRORS, OPTIONS, PORT, PostgresSession, dial, kind_of
 from brokers.postgres_notices import (
     MAX_PAYLOAD_BYTES,
+    MAX_TEXT_BYTES,
     MAX_TOPIC_BYTES,
     TooLongError,
     another_text_of,
@@ -150,6 +151,7 @@ class PostgresAdapter:
     replay = False
     max_topic_bytes = MAX_TOPIC_BYTES
     max_payload_bytes = MAX_PAYLOAD_BYTES
+    max_text_bytes = MAX_TEXT_BYTES
     default_ports = dict.fromkeys(schemes, PORT)
     options = (inbox.BUFFER, *OPTIONS)
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: the only file that knows asyncpg, shared by notifications and the outbox."""
+"""Connections to PostgreSQL, shared by notifications and the outbox: with postgres_pooler.py, what knows asyncpg."""
 
 from __future__ import annotations
 
@@ -11,25 +11,16 @@ from typing import Any
 
 import asyncpg
 
-from brokers import tls
+from brokers import postgres_pooler, tls
 from brokers.endpoint import Endpoint
 from brokers.errors import BrokerError, CauseKind
 from brokers.options import choice
+from brokers.postgres_tls import SSL_MODE, SSL_NEGOTIATION, tls_of
 from brokers.reconnect import finish, heartbeat_s
-from core.errors import UsageError
 
 PORT = 5432
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """asyncpg's exceptions."""
-SSL_MODE = choice(
-    "sslmode",
-    "TLS as in libpq: require checks nothing; verify-full, the default with a TLS option, checks authority and name",
-    ("disable", "prefer", "require", "verify-ca", "verify-full"),
-    "prefer",
-)
-SSL_NEGOTIATION = choice(
-    "sslnegotiation", "direct: TLS from the first byte (PostgreSQL 17 and later)", ("postgres", "direct"), "postgres"
-)
 TARGET = choice(
     "target_session_attrs",
     "which server is acceptable: a writable one, one that is not a standby, or any",
@@ -39,7 +30,10 @@ TARGET = choice(
 OPTIONS = (SSL_MODE, SSL_NEGOTIATION, TARGET, *tls.OPTIONS)
 WATCH_S = 1.0
 """How often a side checks whether its server still accepts writes."""
-_READ_ONLY = "SELECT pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()"
+_READ_ONLY = (
+    "SELECT pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery(), "
+    + postgres_pooler.SERVER_PROCESS
+)
 
 _BY_STATE: dict[str, CauseKind] = {
     "22023": CauseKind.INVALID,
@@ -48,7 +42,10 @@ _BY_STATE: dict[str, CauseKind] = {
     "28000": CauseKind.AUTHENTICATION,
     "28P01": CauseKind.AUTHENTICATION,
     "3D000": CauseKind.NOT_FOUND,
+    "3F000": CauseKind.NOT_FOUND,  # a schema
     "42501": CauseKind.PERMISSION,
+    "42703": CauseKind.CONFLICT,  # the table has other columns
+    "42804": CauseKind.CONFLICT,
     "42P01": CauseKind.ELSEWHERE,  # an existing table is gone: the next connection recreates it
     "53100": CauseKind.BLOCKED,
     "53200": CauseKind.BLOCKED,
@@ -69,7 +66,9 @@ class DemotedServerError(ConnectionError):
 
 def kind_of(error: BaseException) -> CauseKind | None:
     """The kinds of asyncpg's errors; None if the standard library's types decide."""
-    if isinstance(error, DemotedServerError | asyncpg.TargetServerAttributeNotMatched):
+    if isinstance(
+        error, DemotedServerError | postgres_pooler.SharedServerError | asyncpg.TargetServerAttributeNotMatched
+    ):
         return CauseKind.ELSEWHERE
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
         return _BY_STATE.get(error.sqlstate)
@@ -102,6 +101,8 @@ class PostgresSession:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
     _cause: str = "closed by the server"
+    server_process: int = 0
+    """The process id of the server's side, at the last look."""
 
     def __post_init__(self) -> None:
         self.connection.add_termination_listener(lambda _: self._lost.set())
@@ -124,6 +125,8 @@ class PostgresSession:
             alarm = asyncio.get_running_loop().call_later(self.endpoint.timeout_s, self._give_up)
             try:
                 return await finish(request())
+            except postgres_pooler.FOREIGN_STATEMENTS as error:
+                raise postgres_pooler.SharedServerError(f"another server process answers ({error.sqlstate})") from None
             except asyncpg.InternalClientError:  # asyncpg may be confused by how the server died, and stay so
                 self.connection.terminate()
                 raise
@@ -161,16 +164,18 @@ class PostgresSession:
 
 
 async def require_target(session: PostgresSession) -> None:
-    """Raise unless the server meets `target_session_attrs`.
+    """Raise unless the server meets `target_session_attrs`, and is the same process as before.
 
     Raises:
-        DemotedServerError: it does not.
+        DemotedServerError: it does not. SharedServerError: it is another process.
     """
     wanted = session.endpoint.get(TARGET)
+    ((read_only, standby, process),) = await session.fetch(_READ_ONLY)
+    before, session.server_process = session.server_process, process
+    if before not in (0, process):
+        raise postgres_pooler.SharedServerError(f"another server process answers ({process}, before {before})")
     if wanted == "any":
-        await session.fetch("SELECT 1")
         return
-    ((read_only, standby),) = await session.fetch(_READ_ONLY)
     if standby:
         raise DemotedServerError(f"{session.endpoint.hosts[0]} is a standby")
     if read_only and wanted == "read-write":
@@ -184,51 +189,35 @@ async def dial(endpoint: Endpoint) -> PostgresSession:
         BrokerError: there is no such database. Otherwise asyncpg's errors.
     """
     secure, name = tls_of(endpoint)
+    connect = partial(_connected, endpoint, secure, direct=name == "direct")
     try:
-        connection = await asyncpg.connect(
-            host=endpoint.host,
-            port=endpoint.port or PORT,
-            user=endpoint.username,
-            password=endpoint.password,
-            database=endpoint.path or None,
-            ssl=secure,
-            direct_tls=name == "direct",
-            timeout=None,  # keep_up has a deadline around this
-            server_settings={"application_name": endpoint.prefix},
-            connection_class=ListeningConnection,
-        )
+        session = PostgresSession(await connect(), endpoint)
     except asyncpg.InvalidCatalogNameError as error:
         step = "name one that exists, as the URL's path"
         raise BrokerError(endpoint, "connect", str(error), CauseKind.NOT_FOUND, step) from None
-    session = PostgresSession(connection, endpoint)
     try:
         await require_target(session)
+        await postgres_pooler.require_own_process(session.connection, session.server_process, connect)
+    except postgres_pooler.SharedServerError as error:
+        await session.hang_up()
+        raise BrokerError(endpoint, "connect", str(error), CauseKind.WRONG_PROTOCOL, postgres_pooler.STEP) from None
     except BaseException:
         await session.hang_up()
         raise
     return session
 
 
-def tls_of(endpoint: Endpoint) -> tuple[ssl.SSLContext | str | bool, str]:
-    """asyncpg's TLS mode and negotiation.
-
-    Raises:
-        UsageError: options that contradict each other, or a file that cannot be used.
-    """
-    given = [option.name for option in tls.OPTIONS if option.name in endpoint.options]
-    mode, begun = endpoint.get(SSL_MODE), endpoint.get(SSL_NEGOTIATION)
-    if SSL_MODE.name not in endpoint.options and (given or begun == "direct"):
-        mode = "verify-full"
-    if mode in ("disable", "prefer"):
-        if given or begun == "direct":
-            what = given[0] if given else SSL_NEGOTIATION.name
-            raise UsageError(
-                f"{endpoint}: option '{what}' has no meaning with sslmode={mode}; write sslmode=verify-full"
-            )
-        return False if mode == "disable" else "prefer", begun
-    context = tls.tls_context(endpoint)
-    if mode != "verify-full":
-        context.check_hostname = False
-    if mode == "require":
-        context.verify_mode = ssl.CERT_NONE
-    return context, begun
+async def _connected(endpoint: Endpoint, secure: ssl.SSLContext | str | bool, *, direct: bool) -> Any:
+    """A connection of asyncpg's."""
+    return await asyncpg.connect(
+        host=endpoint.host,
+        port=endpoint.port or PORT,
+        user=endpoint.username,
+        password=endpoint.password,
+        database=endpoint.path or None,
+        ssl=secure,
+        direct_tls=direct,
+        timeout=None,  # keep_up has a deadline around this
+        server_settings={"application_name": endpoint.prefix},
+        connection_class=ListeningConnection,
+    )

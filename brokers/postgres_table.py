@@ -8,7 +8,7 @@ the order of (transaction, id), and only up to the oldest open transaction: no r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -17,7 +17,17 @@ from brokers.errors import BrokerError, CauseKind
 from brokers.options import text, whole_number
 from brokers.postgres_link import PostgresSession
 
-TABLE = text("table", "the table of events, with its schema if necessary", default_words="fanbench, or the run's name")
+_MEANING = "the table of events, with its schema if necessary"
+
+
+def _read_table(value: str) -> str:
+    words = value.split(".")
+    if len(words) > 2 or not all(words) or "\0" in value:
+        raise ValueError("is not TABLE or SCHEMA.TABLE")
+    return value
+
+
+TABLE = replace(text("table", _MEANING, default_words="fanbench, or the run's name"), read=_read_table)
 LENGTH = whole_number("length", "approximate number of rows that the table keeps", 100_000, 1)
 _NAME_BYTES = 63
 PAGE = 500
@@ -128,10 +138,10 @@ class OutboxTable:
 
     def __init__(self, endpoint: Endpoint) -> None:
         words = (endpoint.get(TABLE) or endpoint.prefix).split(".")
-        self.name = ".".join(word[:_NAME_BYTES] for word in words)
+        self.name = ".".join(map(_shortened, words))
         """The shortened name, for errors and for the channel."""
-        self.channel = self.name[:_NAME_BYTES]
-        self.quoted = ".".join(_quoted(word[:_NAME_BYTES]) for word in words)
+        self.channel = _shortened(self.name)
+        self.quoted = ".".join(_quoted(_shortened(word)) for word in words)
         oid = "to_regclass('{}')::oid::bigint AS oid".format(self.quoted.replace("'", "''"))
         self._insert = _INSERT.format(table=self.quoted)
         self._read = _paged(_READ.format(table=self.quoted, page=PAGE))
@@ -199,6 +209,11 @@ class OutboxTable:
 
 def _paged(rows: str) -> str:
     return _PAGE.format(rows=rows, bytes=PAGE_BYTES)
+
+
+def _shortened(name: str) -> str:
+    """The name as PostgreSQL shortens it itself, at the end of a character; `pg_notify` refuses a longer one instead."""
+    return name.encode()[:_NAME_BYTES].decode(errors="ignore")
 
 
 def _quoted(word: str) -> str:

@@ -103,6 +103,13 @@ class Child:
         """The error for a child that ended early: transient, unless its exit code says that a retry would fail too."""
         return FanbenchError(words) if self.returncode == REFUSED else TransientError(words)
 
+    def has_logged(self) -> bool:
+        """Whether its log has any text."""
+        try:
+            return self.log.stat().st_size > 0
+        except OSError:
+            return False
+
     def last_words(self, lines: int = 3) -> str:
         """The end of the log on one line, for an error."""
         try:

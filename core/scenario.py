@@ -9,11 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.contracts.session_rules import ByteRange, Range, SessionRules, Share
+from core.contracts.session_rules import Lifetimes, Rates, SessionRules, Share, Sizes
 from core.errors import UsageError, nearest
 from core.fault import Fault
 from core.paths import absolute_path, read_small_text
 from core.plain_text import plain
+from core.session_fields import OF_RULES, refuse_ignored
 from core.stamp import StampForm, smallest_bytes
 from core.token_sessions import mean_lifetime_s
 from core.topics import TopicList, expand_topics
@@ -22,6 +23,7 @@ MAX_TOML_BYTES = 16_384
 """The parser takes seconds for 64 KiB of dots."""
 FIXED_S = 3.5
 """Duration of a run without its phases and connects, on an idle machine: mostly the broker's start."""
+MAX_RATE_HZ = 1_000_000
 TopicOrder = Literal["turn", "random"]
 ScheduleKind = Literal["constant", "poisson", "burst"]
 
@@ -35,7 +37,7 @@ class Scenario(BaseModel):
     description: str = ""
     clients: int = Field(500, ge=1, description="SSE connections, spread evenly over the replicas")
     replicas: int = Field(2, ge=1, le=64, description="SSE server processes")
-    rate_hz: float = Field(20.0, gt=0, le=1_000_000, description="events per second over all topics")
+    rate_hz: float = Field(20.0, gt=0, le=MAX_RATE_HZ, description="events per second over all topics")
     payload_bytes: int = Field(
         200,
         ge=0,
@@ -70,9 +72,9 @@ class Scenario(BaseModel):
         le=10_000,
         description="sessions that begin per second, each a short-lived topic; 0: topics are permanent",
     )
-    topic_lifetime_s: Range = Field((5.0, 60.0), description="shortest and longest session, in seconds")
-    topic_rate_hz: Range = Field((30.0, 100.0), description="lowest and highest event rate of a session")
-    topic_payload_bytes: ByteRange = Field(
+    topic_lifetime_s: Lifetimes = Field((5.0, 60.0), description="shortest and longest session, in seconds")
+    topic_rate_hz: Rates = Field((30.0, 100.0), description="lowest and highest event rate of a session")
+    topic_payload_bytes: Sizes = Field(
         (4, 40), description="smallest and largest payload of a session's event, without its stamp"
     )
     clients_per_topic: int = Field(1, ge=1, le=16, description="clients of each session from its start")
@@ -89,11 +91,13 @@ class Scenario(BaseModel):
         if not isinstance(fields, dict) or not (rules := _rules_of(fields)):
             return fields
         live = rules.arrivals_hz * mean_lifetime_s(rules)
-        follows = {
-            "rate_hz": round(live * sum(rules.rate_hz) / 2, 1),
-            "clients": max(1, round(live * (rules.clients + rules.second_tab / 2))),
-        }
-        return fields | follows
+        rate_hz = max(0.1, round(live * sum(rules.rate_hz) / 2, 1))
+        if rate_hz > MAX_RATE_HZ:
+            raise ValueError(
+                f"topic_arrivals_hz = {rules.arrivals_hz:g}: {live:,.0f} sessions at a time would publish {rate_hz:,.0f} events/s, "
+                f"and {MAX_RATE_HZ:,} is the maximum; lower it, topic_lifetime_s or topic_rate_hz"
+            )
+        return fields | {"rate_hz": rate_hz, "clients": max(1, round(live * (rules.clients + rules.second_tab / 2)))}
 
     @field_validator("name", "description")
     @classmethod
@@ -144,32 +148,19 @@ class Scenario(BaseModel):
         """Return this scenario with some fields replaced; None keeps a field.
 
         Raises:
-            UsageError: a field is unknown or its value out of range.
+            UsageError: a field is unknown, its value out of range, or it has no meaning for sessions or without them.
         """
         given = {name: value for name, value in fields.items() if value is not None}
-        if self.topic_arrivals_hz and (fixed := [name for name in ("rate_hz", "clients") if name in given]):
-            raise UsageError(
-                f"the command line: {fixed[0]} = {given[fixed[0]]}: in a scenario of sessions it follows from topic_arrivals_hz; "
-                "copy the scenario's file, and change that"
-            )
-        return parse_scenario(self.model_dump() | given, where="the command line")
-
-
-_OF_RULES = {
-    "arrivals_hz": "topic_arrivals_hz",
-    "lifetime_s": "topic_lifetime_s",
-    "rate_hz": "topic_rate_hz",
-    "payload_bytes": "topic_payload_bytes",
-    "clients": "clients_per_topic",
-} | {name: name for name in ("seed", "second_tab", "late_join", "resume", "leave_early", "warmup_s", "duration_s")}
-"""Session rules by the scenario's fields."""
+        fields = self.model_dump() | given
+        refuse_ignored(given, fields, "the command line", "copy the scenario's file, and change that")
+        return parse_scenario(fields, where="the command line")
 
 
 def _rules_of(fields: Mapping[str, object]) -> SessionRules | None:
     """The session rules in these fields; None without sessions, or if a field is wrong, which is reported later."""
     if not fields.get("topic_arrivals_hz"):
         return None
-    known = {name: fields.get(field, Scenario.model_fields[field].default) for name, field in _OF_RULES.items()}
+    known = {name: fields.get(field, Scenario.model_fields[field].default) for name, field in OF_RULES.items()}
     try:
         return SessionRules.model_validate(known)
     except ValidationError:
@@ -193,15 +184,16 @@ def parse_scenario(fields: Mapping[str, object], where: str) -> Scenario:
         reason = first["msg"].removeprefix("Value error, ")
         if not field:  # a rule over several fields, whose message names them
             raise UsageError(f"{where}: {reason}") from error
-        hint = Scenario.model_fields[field].description if field in Scenario.model_fields else ""
-        raise UsageError(f"{where}: {field} = {first['input']!r}: {reason}. {field}: {hint}") from error
+        whole = str(first["loc"][0])  # a wrong number in a list is explained by the list's field
+        hint = Scenario.model_fields[whole].description if whole in Scenario.model_fields else ""
+        raise UsageError(f"{where}: {field} = {first['input']!r}: {reason}. {whole}: {hint}") from error
 
 
 def load_scenario(name_or_path: str, folder: Path) -> Scenario:
     """The scenario `name` in `folder`, or the TOML file at a path.
 
     Raises:
-        UsageError: there is no such file, it is not TOML, or a field is unknown or out of range.
+        UsageError: there is no such file, it is not TOML, or a field is unknown, out of range, or without a meaning.
     """
     path = absolute_path(name_or_path)
     if path.suffix != ".toml":
@@ -210,6 +202,7 @@ def load_scenario(name_or_path: str, folder: Path) -> Scenario:
             known = [file.stem for file in folder.glob("*.toml")]
             raise UsageError(f"no scenario '{name_or_path}'; {nearest(name_or_path, known)}")
     fields = read_toml(path, "scenario", "scenarios/broadcast.toml")
+    refuse_ignored(fields, fields, str(path), "leave it out")
     return parse_scenario({"name": path.stem} | fields, where=str(path))
 
 

@@ -116,13 +116,17 @@ def first_instant_ns(settings: GeneratorSettings, orders: Orders) -> int:
     Raises:
         UsageError: that instant has passed, so a part of the schedule would be published late.
     """
-    # Read again: the rules may contain the instant by now, which the load reads there.
-    if settings.sessions and (starts_ns := read_rules(settings.sessions).starts_ns):
-        return starts_ns
-    if (starts_ns := settings.starts_ns()) and (over_s := (now_ns() - starts_ns) / NS_PER_S) > 0:
+    # Read again: whoever gives the order writes the instant into the rules first.
+    in_rules = read_rules(settings.sessions).starts_ns if settings.sessions else 0
+    if in_rules and settings.hold:
+        return in_rules
+    starts_ns = in_rules or settings.starts_ns()
+    if starts_ns and (over_s := (now_ns() - starts_ns) / NS_PER_S) > 0:
+        where, whom = f"FANBENCH_STARTS_AT={settings.starts_at}", "all shares"
+        if in_rules:
+            where, whom = f"starts_ns in {settings.sessions}", "generator and load"
         raise UsageError(
-            f"FANBENCH_STARTS_AT={settings.starts_at}: that was {over_s:.1f} s ago when the broker was connected; give all "
-            "shares a later instant"
+            f"{where}: that was {over_s:.1f} s ago when the broker was connected; give {whom} a later instant"
         )
     return starts_ns or orders.starts_ns
 

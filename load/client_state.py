@@ -217,6 +217,8 @@ class ClientState:
         if gap.topic is None or gap.topic == self.topic:
             for track in self._tracks.values():
                 track.expect(Cause.GAP)
+            if self.visit is not None and not self._tracks:
+                self.visit.told_gap = True
 
     def _foreign(self, foreign: Foreign) -> None:
         self._counters.foreign[foreign.reason] += 1

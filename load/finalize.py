@@ -171,7 +171,9 @@ def _streams(session: Session) -> dict[SpanName, Histogram]:
 
 def _recovery(session: Session) -> dict[SpanName, Histogram]:
     """For each client since the last mark: the time to its first event, and its longest silence; empty without one."""
-    marked = list(session.visits.account.recoveries) if session.visits is not None else []
+    account = session.visits.account if session.visits is not None else None
+    marked = list(account.recoveries) if account is not None else []
+    waits_ns = account.first_waits_ns if account is not None else []
     # If no client hears anything any more, no arrival shows until when events were due.
     last_ns = max(session.recorder.last_heard_ns, session.published_until_ns)
     for client in session.clients:
@@ -179,14 +181,15 @@ def _recovery(session: Session) -> dict[SpanName, Histogram]:
         if recovery is not None:
             recovery.heard(client.reader.arrival_ns, max(last_ns, client.reader.arrival_ns))
             marked.append(recovery)
-    if not marked:
+    if not marked and not waits_ns:
         return {}
     first_ns, silence_ns = [], []
     for recovery in marked:
         silence_ns.append(recovery.longest_silence_ns)
         if recovery.first_event_ns is not None:
             first_ns.append(recovery.first_event_ns)
-    first, silence = Histogram(), Histogram()
+    first, silence, waits = Histogram(), Histogram(), Histogram()
     first.record_ns(first_ns)
     silence.record_ns(silence_ns)
-    return {"first_event": first, "silence": silence}
+    waits.record_ns(waits_ns)
+    return {"first_event": first, "silence": silence, "first_wait": waits}

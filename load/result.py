@@ -116,15 +116,21 @@ def _encoded(spans: dict[Span, Histogram]) -> EncodedHistograms:
 
 
 def _recovery(totals: WorkerResult) -> RecoveryTimes | None:
-    """The clients' recovery since the last mark; None if there was none."""
+    """The clients' recovery since the last mark; None if there was none.
+
+    A visit that opened later belongs to nobody's recovery, but its wait for the first event is a silence too.
+    """
     if "silence" not in totals.spans:
         return None
     first, silence = span_of(totals, "first_event"), span_of(totals, "silence")
+    silences = Histogram()
+    for one in (silence, span_of(totals, "first_wait")):
+        silences.merge(one)
     return RecoveryTimes(
         clients=silence.count,
         never=silence.count - first.count,
         first_event_ms=first.summary_ms(),
-        longest_silence_ms=silence.summary_ms(),
+        longest_silence_ms=silences.summary_ms(),
     )
 
 

@@ -97,6 +97,8 @@ class Session:
         self._connect_ns: list[int] = []
         self._turn_ns: list[int] = []
         self.marked = False
+        self.marked_ns = 0
+        """When the last fault began."""
         self.published_until_ns = 0
         """When the last event was due, if reported: until then a client that hears nothing is silent."""
         self._on_fold = on_fold
@@ -213,7 +215,7 @@ class Session:
 
     def mark(self, at_ns: int) -> None:
         """A fault begins: from here on watch when each client gets an event again, and how long it hears nothing."""
-        self.marked = True
+        self.marked, self.marked_ns = True, at_ns
         for client in self.clients:
             recovery = client.state.recovery = Recovery(at_ns)
             last = client.reader.last_event()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import time_ns
 
 import gevent
 
+from core.contracts.session_rules import NS_PER_S, SessionRules
 from core.endpoint.origin import Origin, parse_origin
 from core.errors import UsageError
 from core.topics import expand_topics
@@ -36,15 +38,17 @@ class SessionFactory:
         """The session of that test, without a client.
 
         Raises:
-            UsageError: a server's name is unknown, a file of an endpoint cannot be used, or this process may not open that many connections.
+            UsageError: a server's name is unknown, a file of an endpoint cannot be used, sessions began in the past, or this
+            process may not open that many connections.
         """
         sources = SourceAddresses(self.sources)
         origins = [parse_origin(url) for url in begin.replicas]
         access = self._access(begin, origins)
         addresses = resolve(origins)
         require_descriptors(begin.clients)
+        require_ahead(begin.sessions)
         sources.require_ports(begin.clients, addresses)
-        return Session(
+        session = Session(
             gevent.get_hub().loop,
             addresses,
             Seating(expand_topics(begin.topic), begin.topic_skew, len(addresses)),
@@ -60,6 +64,9 @@ class SessionFactory:
             access=access,
             connect_timeout_s=begin.connect_timeout_s,
         )
+        if session.visits is not None and begin.sessions is not None and begin.sessions.starts_ns:
+            session.visits.begin(begin.sessions.starts_ns)
+        return session
 
     def _access(self, begin: Begin, origins: Sequence[Origin]) -> EndpointAccess | None:
         """The access to an endpoint; None at our replicas."""
@@ -70,6 +77,16 @@ class SessionFactory:
                 "https://, --path, --dialect and similar options are for SSE; use load/sse.py, or leave them out"
             )
         return open_access(begin.endpoint, begin.token, begin.measure_from_ns, origins)
+
+
+def require_ahead(rules: SessionRules | None) -> None:
+    """Raise UsageError if the sessions began some time ago, so that their first clients would come too late."""
+    late_s = (time_ns() - rules.starts_ns) / NS_PER_S if rules is not None and rules.starts_ns else 0.0
+    if late_s > 0:
+        raise UsageError(
+            f"--sessions: the starts_ns of its file was {late_s:.1f} s ago; write a later instant there, in nanoseconds since 1970, "
+            "before you start generator and load"
+        )
 
 
 def require_descriptors(clients: int) -> None:

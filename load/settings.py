@@ -34,7 +34,7 @@ class LoadSettings(BaseModel):
     stamp: StampForm = Field("readable", description="form of the events' stamps: readable or compact")
     sessions: RegularFile = Field(
         None,
-        description="JSON file with the rules of sessions; users visit them after the order 'begin'",
+        description="JSON file with the rules of sessions; users visit them from its starts_ns on, or after the order 'begin'",
     )
     topic_skew: float = Field(0.0, ge=0, le=5, description="Zipf exponent of clients over topics; 0 spreads evenly")
     wait: float = Field(0.0, ge=0, le=600, description="seconds to wait at the start until every replica is ready")
@@ -88,13 +88,18 @@ class LoadSettings(BaseModel):
         """The rules of sessions, if there are sessions.
 
         Raises:
-            UsageError: there is no such file. DocumentError: its content is wrong.
+            UsageError: there is no such file, or nothing says when they begin. DocumentError: its content is wrong.
         """
         if self.sessions is None:
             return None
         rules = read(SessionRules, self.sessions)
         if rules is None:
             raise UsageError(f"--sessions {self.sessions}: no such file; docs/scenarios.md has an example")
+        if not rules.starts_ns and self.control is None:
+            raise UsageError(
+                f"--sessions {self.sessions}: nothing says when the sessions begin, so no user would visit one; write starts_ns into "
+                "the file, the same for the generator, or give --control FILE and the order begin"
+            )
         return rules
 
     def origins(self, host: str | None) -> list[Origin]:

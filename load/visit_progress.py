@@ -40,8 +40,8 @@ class VisitProgress:
     """`note` is called for each event that is new to the client; `beyond` says which events do not concern it."""
 
     __slots__ = (
-        "_ahead", "_ahead_at", "_ahead_of", "_before", "_before_ns", "_mark", "_on_end", "_on_move", "_times", "doubled", "ended", "heard", "moved",
-        "opened_ns", "session", "visit", "wrong",
+        "_ahead", "_ahead_at", "_ahead_of", "_before", "_before_ns", "_mark", "_on_end", "_on_move", "_times", "doubled", "ended", "heard_ns", "moved",
+        "opened_ns", "session", "told_gap", "visit", "waited_ns", "wrong",
     )  # fmt: skip
 
     def __init__(
@@ -63,8 +63,13 @@ class VisitProgress:
         """Events whose bytes differ from those that were sent."""
         self.ended = False
         """Whether its last event has come."""
-        self.heard = False
+        self.heard_ns = 0
+        """When its first event came; 0: not yet."""
+        self.waited_ns = 0
+        """How long it waited for that: since it opened, or since the session's first event was due if that was later."""
         self.moved = False
+        self.told_gap = False
+        """Whether the replica said, before the first event, that earlier ones are missing."""
         self._times = times
         self._ahead_of = ahead_of
         self._ahead: ClocksAhead | None = None
@@ -94,12 +99,13 @@ class VisitProgress:
             self.wrong += 1
         self._mark = event.content = mark or self._mark  # this is what its clocks are corrected by
         ahead = self._clocks_of(event, now_ns)
-        if not self.heard:
-            self.heard = True
+        if not self.heard_ns:
+            self.heard_ns = now_ns
+            since_first_ns = session.due_ns[min(seq, session.last_seq)] - session.due_ns[0]
+            due_ns = event.due_ns - ahead.generator_ns - since_first_ns
+            self.waited_ns = now_ns - max(self.opened_ns, due_ns)
             if session.measured_from == 0:
-                since_first_ns = session.due_ns[min(seq, session.last_seq)] - session.due_ns[0]
-                due_ns = event.due_ns - ahead.generator_ns - since_first_ns
-                self._times.first_event_ns.append(now_ns - max(self.opened_ns, due_ns))
+                self._times.first_event_ns.append(self.waited_ns)
         opened_ns = self.opened_ns
         if event.sent_ns - ahead.generator_ns < opened_ns:  # history, which is due to this client since its request
             event.due_ns = event.sent_ns = opened_ns + ahead.generator_ns

@@ -37,6 +37,8 @@ class House(Protocol):
 
     counters: Counters
     clocks: ClockCorrection
+    marked_ns: int
+    """When the last fault began; 0: there was none."""
 
     def admit(self, topic: str, user: int, replica: int, state: ClientState) -> Any:
         """Begin to connect a client, and return it."""
@@ -64,6 +66,8 @@ class VisitAccount:
     received: int = 0
     recoveries: list[Recovery] = field(default_factory=list)
     """The recoveries of visits that were open when a fault began."""
+    first_waits_ns: list[int] = field(default_factory=list)
+    """How long visits waited for their first event if it came, or did not come, after a fault began."""
 
 
 class Visits:
@@ -151,7 +155,8 @@ class Visits:
         visit, first = progress.visit, progress.session.measured_from
         tail = Cause.TAIL if connected else Cause.CONNECTION
         track = next(iter(state.tracks.values()), None) or Track(None)
-        lost = lost_of(track, first, visit.last_seq, tail)
+        before = Cause.GAP if progress.told_gap else None
+        lost = lost_of(track, first, visit.last_seq, tail, before)
         account.causes.update(lost)
         account.received += progress.session.expected(visit) - sum(lost.values())
         account.tally.opened += state.opened_once
@@ -160,6 +165,17 @@ class Visits:
         account.tally.complete += whole
         if state.recovery is not None:
             account.recoveries.append(state.recovery)
+        if self._house.marked_ns:
+            self._enter_first_wait(progress)
+
+    def _enter_first_wait(self, progress: VisitProgress) -> None:
+        """Enter a wait that lasted into the time after the fault began: a visit that opens then finds no replica, or no history."""
+        waited_ns, until_ns = progress.waited_ns, progress.heard_ns
+        if not until_ns:  # it waited in vain until the session's end
+            until_ns = min(time_ns(), self._starts_ns + progress.session.due_ns[-1])
+            waited_ns = until_ns - max(progress.opened_ns, self._starts_ns + progress.session.due_ns[0])
+        if until_ns >= self._house.marked_ns and waited_ns > 0:
+            self.account.first_waits_ns.append(waited_ns)
 
     def tick(self, now_ns: int) -> None:
         """Give up overdue visits."""
@@ -178,14 +194,18 @@ class Visits:
         return self.account
 
 
-def lost_of(track: Track, first: int, last: int, tail: Cause) -> dict[Cause, int]:
-    """Count what a client misses of the seqs from `first` to `last`, all of which were published."""
+def lost_of(track: Track, first: int, last: int, tail: Cause, before: Cause | None = None) -> dict[Cause, int]:
+    """Count what a client misses of the seqs from `first` to `last`, all of which were published.
+
+    `before` is the cause of what is missing before its first event, if it was told.
+    """
     if first > last:
         return {}
     if track.first_seq < 0:
-        return {track.cause or tail: last - first + 1}
+        return {track.cause or before or tail: last - first + 1}
     lost = track.lost(first, last, tail)
-    before = min(track.first_seq - 1, last) - first + 1
-    if before > 0:  # it arrived, or was admitted, too late for these
-        lost[Cause.UNEXPLAINED] = lost.get(Cause.UNEXPLAINED, 0) + before
+    earlier = min(track.first_seq - 1, last) - first + 1
+    if earlier > 0:  # it arrived, or was admitted, too late for these
+        cause = before or Cause.UNEXPLAINED
+        lost[cause] = lost.get(cause, 0) + earlier
     return lost

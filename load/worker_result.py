@@ -17,10 +17,10 @@ from load.second_counts import SecondCounts
 from load.visit_tally import VisitTally
 
 SpanName = Literal[
-    "schedule", "broker", "fanout", "connect", "turn", "downtime", "bystanders", "before", "first_event", "silence",
+    "schedule", "broker", "fanout", "connect", "turn", "downtime", "bystanders", "before", "first_event", "silence", "first_wait",
     "since_sent", "first_token", "gap_sent", "gap_seen", "stream_first", "stream_gap", "stream_silence", "stream_answer",
 ]  # fmt: skip
-"""The hops, and `since_sent`, latency without the schedule hop; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, one value per client;
+"""The hops, and `since_sent`, latency without the schedule hop; `bystanders` and `before` since a client was set aside; `first_event` and `silence` since a mark, one value per client; `first_wait` of visits whose first event came, or did not come, after a mark;
 `turn` how long a connect waited for its turn; `first_token`, `gap_sent` and `gap_seen` of visits to sessions; those with `stream_` of an endpoint, `stream_silence` with one value per client."""
 
 

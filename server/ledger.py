@@ -37,6 +37,10 @@ class Ledger:
         self.disconnects: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.connects = 0
+        self.opened_topics = 0
+        """Topics that were subscribed at the broker, each time."""
+        self.closed_topics = 0
+        """Topics that were unsubscribed there, each time."""
         self.broker_hop = LatencyBuckets()
         """From sent to received, for each event that the broker did not replay."""
         self.fanout = LatencyBuckets()
@@ -59,10 +63,12 @@ class Ledger:
 
     def open_topic(self, name: str) -> None:
         """A topic was added, perhaps again."""
+        self.opened_topics += 1
         self._closed.pop(name, None)
 
     def close_topic(self, name: str) -> None:
         """A topic was dropped."""
+        self.closed_topics += 1
         self._closed[name] = None
         if len(self._closed) <= CLOSED_TOPICS:
             return

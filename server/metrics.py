@@ -83,6 +83,8 @@ class Metrics:
         yield CounterMetricFamily("fanbench_dropped", "Of them, discarded with a slow client", ledger.dropped)
         yield CounterMetricFamily("fanbench_replayed", "Of them, from history", ledger.replayed)
         yield CounterMetricFamily("fanbench_connects", "Streams opened", ledger.connects)
+        yield CounterMetricFamily("fanbench_opened_topics", "Topics subscribed at the broker", ledger.opened_topics)
+        yield CounterMetricFamily("fanbench_closed_topics", "Topics unsubscribed there", ledger.closed_topics)
         yield counts("fanbench_disconnects", "Streams ended", "reason", ledger.disconnects, DISCONNECTS)
         yield counts("fanbench_refused", "Requests refused, by status", "reason", ledger.refused, REFUSALS)
         words = "Connections without a request, or without room"

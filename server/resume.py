@@ -126,6 +126,10 @@ def _resume_exactly(topic: str, history: History, seqs: Mapping[str, int], overl
         if span is None or seq > span.last + MAX_AHEAD:
             position.gaps.append(Told(topic, "unknown id; the held events follow", None))
             start = history.start
+            if (
+                not history.spans and seq <= MAX_AHEAD
+            ):  # no event has come here yet, and those that it has may still come
+                position.has.setdefault(topic, {})[stream] = seq
             continue
         position.has.setdefault(topic, {})[stream] = seq
         if seq < span.floor:

@@ -32,6 +32,8 @@ def stats(replica: Replica) -> ReplicaStats:
         dropped=ledger.dropped,
         replayed=ledger.replayed,
         connects=ledger.connects,
+        opened_topics=ledger.opened_topics,
+        closed_topics=ledger.closed_topics,
         turned_away=replica.connection_limits.turned_away,
         batch_sends=replica.ring is not None and replica.ring.usable,
         buffered_bytes=hub.buffered_bytes(),

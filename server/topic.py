@@ -76,6 +76,9 @@ class Topic:
                 deliveries += frame.seq >= 0
             if frame.seq >= seq:
                 streams.discard(frame.stream)
+            if frame.stream and frame.stream not in has:
+                # Another generator publishes: a stream that is unknown here may never come.
+                streams.intersection_update(self.history.spans)
         if not streams:
             del self.ahead[client]
             self._listens(client)
@@ -99,7 +102,7 @@ class Topic:
     def _lags(self, stream: str, seq: int) -> bool:
         """Whether the stream has not reached this seq here."""
         span = self.history.spans.get(stream)
-        return span is not None and seq > span.last
+        return seq > span.last if span is not None else not self.history.spans
 
     def remove(self, client: Client) -> None:
         """Remove the client; a no-op if it was not live."""

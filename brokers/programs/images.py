@@ -12,6 +12,7 @@ from brokers.programs import mosquitto, nats, postgres, rabbitmq
 from brokers.programs.container import create
 from brokers.programs.docker import docker, find_docker, require_image, why_not
 from brokers.programs.finding import first_version
+from brokers.programs.postgres_background import DATABASE
 from brokers.programs.probe import amqp_answers, mqtt_answers, postgres_answers, redis_answers
 from brokers.programs.running import PASSWORD, START_TIMEOUT_S, USER, Running, launch
 from brokers.programs.valkey import ACL
@@ -197,7 +198,7 @@ def postgres_setup(features: Collection[str]) -> Setup:
         probes=[("postgres", postgres_answers)],
         command=["postgres", *(word for option in postgres.OPTIONS for word in ("-c", option))],
         credentials=_credentials(features),
-        environment={"POSTGRES_USER": USER, "POSTGRES_DB": postgres.DATABASE} | access,
+        environment={"POSTGRES_USER": USER, "POSTGRES_DB": DATABASE} | access,
     )
 
 

@@ -14,15 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from brokers.programs.finding import on_path, require, version_of
+from brokers.programs.postgres_background import BackgroundCommits, require_programs
 from brokers.programs.postgres_processes import PostgresProcesses
 from brokers.programs.probe import postgres_answers
 from brokers.programs.running import PASSWORD, USER, Running, launch
 from brokers.programs.settings import Setting
 from core.errors import FanbenchError
 from core.ports import free_port
-from core.process import Child, bound_to_us, spawn
+from core.process import bound_to_us, spawn
 
-DATABASE = "postgres"
 OPTIONS = ("max_connections=500", "dynamic_shared_memory_type=mmap", "log_checkpoints=off")
 """Options of the local server and docker compose's.
 
@@ -35,16 +35,6 @@ _NOT_ROOT = ("postgres", "nobody")
 """The user that runs it if fanbench is root, which PostgreSQL refuses; the first that exists."""
 _RIGHTS = "+dac_override"
 """Lets this user reach root's folders, where the program and its data may be; Docker's containers have this right."""
-_BACKGROUND_CLIENTS = 8
-_TABLE = "fanbench_background"
-_COMMIT = rf"BEGIN \; INSERT INTO {_TABLE} VALUES (clock_timestamp()) \; NOTIFY {_TABLE} \; COMMIT;"  # noqa: S608 - all ours
-_BACKGROUND = f"""
-until "$1/pg_isready" -q -h 127.0.0.1 -p "$2"; do sleep 0.1; done
-export PGHOST=127.0.0.1 PGPORT="$2" PGUSER={USER} PGDATABASE={DATABASE} PGPASSWORD={PASSWORD}
-"$1/psql" -q -c 'CREATE TABLE IF NOT EXISTS {_TABLE} (at timestamptz)' || exit
-exec "$1/pgbench" -n -R "$3" -c {_BACKGROUND_CLIENTS} -T 1000000 -f "$4"
-"""
-
 _SETTINGS = (
     Setting("fsync", 1, "1: commits survive a crash of the machine; 0: only a crash of the program", 0, 1),
     Setting(
@@ -89,6 +79,8 @@ class Postgres:
         executable = self.require()
         values = {setting.name: setting.default for setting in self.settings} | dict(self.values)
         guarded = "password" in features
+        if values["background_commits_hz"]:
+            require_programs(executable.parent)
         data = folder / f"{self.name}-data"
         initialise(executable.parent, data, guarded=guarded)
         port = free_port()
@@ -97,7 +89,7 @@ class Postgres:
         def start() -> PostgresProcesses:
             server = spawn(self.name, server_command(executable, data, options), folder / f"{self.name}.log", cwd=data)
             rate_hz = values["background_commits_hz"]
-            background = _background(executable.parent, port, rate_hz, folder) if rate_hz else None
+            background = BackgroundCommits(executable.parent, port, rate_hz, folder) if rate_hz else None
             return PostgresProcesses(server, data / "db", background)
 
         return launch(
@@ -108,6 +100,7 @@ class Postgres:
                 spawn=start,
                 ready=partial(postgres_answers, port),
                 credentials=(USER, PASSWORD) if guarded else None,
+                shortfall=PostgresProcesses.shortfall_of,
             )
         )
 
@@ -191,14 +184,6 @@ def initialise(programs: Path, data: Path, *, guarded: bool = False) -> None:
         said = (done.stderr or done.stdout).strip().splitlines()
         step = "; run fanbench as another user" if said and said[0].startswith("setpriv:") else ""
         raise FanbenchError(f"postgres: initdb failed: {' | '.join(said[-3:])}{step}")
-
-
-def _background(programs: Path, port: int, rate_hz: int, folder: Path) -> Child:
-    """pgbench, PostgreSQL's own load program, at this rate."""
-    script = folder / "background.sql"
-    script.write_text(_COMMIT + "\n", encoding="utf-8")
-    words: list[str | Path] = ["sh", "-c", _BACKGROUND, "sh", programs, str(port), str(rate_hz), script]
-    return spawn("pgbench", words, folder / "pgbench.log")
 
 
 postgres = Postgres()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from brokers.programs.postgres_background import BackgroundCommits
 from core.process import Child
 
 _IPC_RMID = 0
@@ -19,7 +20,7 @@ _END_S = 5.0
 class PostgresProcesses:
     """One start of a server, with the interface of core.process.Child (see running.Started)."""
 
-    def __init__(self, server: Child, data: Path, background: Child | None = None) -> None:
+    def __init__(self, server: Child, data: Path, background: BackgroundCommits | None = None) -> None:
         """`data` is the server's own folder; `background` is a load that runs as long as the server."""
         self._server = server
         self._data = data
@@ -34,6 +35,12 @@ class PostgresProcesses:
     def returncode(self) -> int | None:
         """Its exit code, or None while it runs."""
         return self._server.returncode
+
+    @staticmethod
+    def shortfall_of(started: object) -> str:
+        """What the background load of this start did not do; empty without one, or if it does it."""
+        own = started._background if isinstance(started, PostgresProcesses) else None
+        return "" if own is None else own.shortfall()
 
     def last_words(self) -> str:
         """The end of its log on one line, for an error."""

@@ -66,6 +66,8 @@ class Running:
     """The user and the password that it requires."""
     discard: Callable[[], None] | None = None
     """Removes it with its processes and its data, for what is not all under `data`: a container."""
+    shortfall: Callable[[Started], str] | None = None
+    """Says what it does not do although a setting asks for it; empty if it does everything."""
     child: Started | None = None
 
     @property

@@ -28,7 +28,7 @@ class Setting:
             UsageError: it is not a whole number, or out of range.
         """
         where = f"{program}?{self.name}={text}"
-        if not (text.isascii() and text.isdigit()):
+        if not (text.isascii() and text.removeprefix("-").isdigit()):
             raise UsageError(f"{where}: not a whole number; its default is {self.default}: {self.meaning}")
         if not self.lowest <= int(text) <= self.highest:
             raise UsageError(f"{where}: give {self.lowest} to {self.highest}: {self.meaning}")

@@ -51,6 +51,10 @@ class ReplicaStats(Document):
     replayed: int
     """Frames written from history."""
     connects: int
+    opened_topics: int
+    """Topics subscribed at the broker, each time."""
+    closed_topics: int
+    """Topics unsubscribed there, each time."""
     turned_away: int
     """Connections beyond the limits."""
     batch_sends: bool

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from core.contracts.codec import Document
 
 NS_PER_S = 1_000_000_000
 
 
-def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < pair[0] <= pair[1]:
-        raise ValueError(f"[{pair[0]:g}, {pair[1]:g}]: give the minimum, over 0, and the maximum")
-    return pair
-
-
-def _sizes(pair: tuple[int, int]) -> tuple[int, int]:
-    if not 0 <= pair[0] <= pair[1] <= MAX_TOKEN_BYTES:
-        raise ValueError(f"[{pair[0]}, {pair[1]}]: give the minimum and the maximum, {MAX_TOKEN_BYTES} at most")
-    return pair
-
-
 MAX_TOKEN_BYTES = 4096
-Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
-"""The ends of a range to draw from."""
-ByteRange = Annotated[tuple[int, int], AfterValidator(_sizes)]
+
+
+def _pair(value: object) -> object:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError("give two numbers, the minimum and the maximum, such as [5, 60]")
+    return value
+
+
+def _within(least: float, most: float) -> Callable[[tuple[float, float]], tuple[float, float]]:
+    def check(pair: tuple[float, float]) -> tuple[float, float]:
+        if not least <= pair[0] <= pair[1] <= most:
+            raise ValueError(f"give the minimum, {least:g} or more, and then the maximum, {most:,.10g} or less")
+        return pair
+
+    return check
+
+
+Lifetimes = Annotated[tuple[float, float], BeforeValidator(_pair), AfterValidator(_within(0.01, 1_000_000))]
+"""The ends of a range of seconds to draw from."""
+Rates = Annotated[tuple[float, float], BeforeValidator(_pair), AfterValidator(_within(0.01, 100_000))]
+"""The ends of a range of events per second to draw from; at the highest rate, instants are still nanoseconds apart."""
+Sizes = Annotated[tuple[int, int], BeforeValidator(_pair), AfterValidator(_within(0, MAX_TOKEN_BYTES))]
+"""The ends of a range of bytes to draw from."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -38,11 +47,11 @@ class SessionRules(Document):
     seed: int = Field(1, ge=0)
     arrivals_hz: float = Field(gt=0, le=10_000)
     """Sessions that begin per second, as a Poisson process."""
-    lifetime_s: Range
+    lifetime_s: Lifetimes
     """The time from a session's start to its end marker; its logarithm is uniformly distributed."""
-    rate_hz: Range
+    rate_hz: Rates
     """A session's events per second."""
-    payload_bytes: ByteRange
+    payload_bytes: Sizes
     clients: int = Field(1, ge=1, le=16)
     """Visits to each session from its beginning."""
     second_tab: Share = 0.0

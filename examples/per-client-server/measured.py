@@ -25,6 +25,7 @@ _received: dict[str, dict[str, dict[str, int]]] = {}
 _last_seq: dict[tuple[str, str], int] = {}
 _delivered = 0
 _connects = 0
+_subscribed = _unsubscribed = 0
 
 
 def stamped(published: str, topic: str) -> dict[str, str]:
@@ -57,15 +58,17 @@ def as_text(event: dict[str, str]) -> str:
 
 
 @contextmanager
-def client(topic: str) -> Iterator[None]:
-    """Count a client of the topic while it is subscribed."""
-    global _connects
+def client(topic: str, *, subscribes: bool = True) -> Iterator[None]:
+    """Count a client of the topic while it is connected, and its own subscription, if it has one."""
+    global _connects, _subscribed, _unsubscribed
     _connects += 1
+    _subscribed += subscribes
     _clients[topic] += 1
     try:
         yield
     finally:
         _clients[topic] -= 1
+        _unsubscribed += subscribes
 
 
 def delivered() -> None:
@@ -91,6 +94,8 @@ def add_measuring(app: FastAPI) -> None:
             "received": _received,
             "delivered": _delivered,
             "connects": _connects,
+            "opened_topics": _subscribed,
+            "closed_topics": _unsubscribed,
         }
         # It watches neither its broker connections nor its clients' buffers, so these counts are unknown.
         none = ("gaps", "holes", "dropped", "replayed", "turned_away")

@@ -44,7 +44,7 @@ async def event_stream(topic: str) -> AsyncIterator[dict[str, str]]:
     queue: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     queues[topic].add(queue)
     try:
-        with client(topic):
+        with client(topic, subscribes=False):
             while True:
                 event = await queue.get()
                 delivered()

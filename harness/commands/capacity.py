@@ -24,6 +24,7 @@ from harness.results.run_record import Comparison
 from harness.results.store import store_capacity
 from harness.runner.contenders import choose_contenders
 from harness.runner.deployment import Deployment
+from harness.runner.fitting import fitting
 from harness.runner.host import raise_descriptor_limit
 from harness.schedule.jobs import start_results
 
@@ -58,11 +59,19 @@ def capacity_command(
             f"--generators-expected {deployment.generators}: --vary topics begins with one topic, whose events one generator "
             "publishes; expect one, or vary clients or rate"
         )
+    if scenario.sessions and axis != "replicas":
+        raise UsageError(
+            f"--vary {axis}: with the sessions of scenario '{scenario.name}' it follows from topic_arrivals_hz; vary replicas, or "
+            "choose a scenario with permanent topics"
+        )
     contenders = choose_contenders([name] if name else [], every=False, launch=launch, deployment=deployment)
+    contenders, left_out = fitting(contenders, scenario, named=name is not None)
 
     from harness.report.page import build_report, write_report  # matplotlib takes half a second to import
 
     raise_descriptor_limit()
+    for sentence in left_out:
+        Console(stderr=json_answer).print(sentence, highlight=False, markup=False)
     if name is None:
         out = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-capacity-{axis}-all"
     told, confirmed, page = [], 0, ""

@@ -358,7 +358,9 @@ def faults(
 
     found = choose_contenders(contenders or [], every=False, launch=launch, clusters=clusters, deployment=deployment)
     chosen = choose_faults(fault or [], at, lasting, share, delay_ms, found, deployment)
-    raise typer.Exit(faults_command(found, chosen, workload, out, json_answer, deployment, lanes))
+    raise typer.Exit(
+        faults_command(found, chosen, workload, out, json_answer, deployment, lanes, named=bool(contenders))
+    )
 
 
 @app.command()

@@ -24,6 +24,7 @@ from harness.results.answer import run_json
 from harness.results.run_record import Comparison, Run
 from harness.runner.contenders import choose_contenders
 from harness.runner.deployment import Deployment
+from harness.runner.fitting import fitting
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.retry_queue import REPEATS, SPARE_ROUNDS, Job
@@ -108,6 +109,7 @@ def compare_command(
     )
     for contender in contenders if "ws" in transports else ():
         refuse_anti_pattern(contender, "WebSocket")
+    contenders, left_out = fitting(contenders, scenario, transports, named=bool(names))
     for contender in contenders:
         if contender.endpoint is not None:
             contender.endpoint.require_usable(scenario)
@@ -124,6 +126,8 @@ def compare_command(
     console = Console(stderr=json_answer)
     jobs = plan(contenders, scenario, transports, deployment)
     console.print(_announcement(contenders, scenario, transports, jobs, precision, until), highlight=False)
+    for sentence in left_out:
+        console.print(f"  {sentence}", highlight=False, markup=False)
     if deployment is None:
         require_descriptors(scenario)
     stopping = until.stopping if until else Stopping(margin=precision.margin)

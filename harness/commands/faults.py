@@ -22,6 +22,7 @@ from harness.results.answer import run_json
 from harness.results.run_record import Run
 from harness.runner.deployment import Deployment
 from harness.runner.faults import impossible
+from harness.runner.fitting import fitting
 from harness.runner.host import require_descriptors
 from harness.schedule.jobs import run_jobs, start_results
 from harness.schedule.lanes import seconds, split
@@ -145,14 +146,17 @@ def faults_command(
     json_answer: bool,
     deployment: Deployment | None = None,
     lanes: int | None = None,
+    *,
+    named: bool = True,
 ) -> int:
-    """Run the command. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, otherwise 1.
+    """Run the command for contenders that the user named, or not. The exit code is 0 if each cell has a valid run, every client came back and promises were kept, otherwise 1.
 
     A promise that the product itself cannot keep in a fault, as brokers/limits.py says, is not counted against it. `lanes_for`
     checks `lanes` and knows the default.
     """
     if deployment is None:
         require_descriptors(scenario)
+    contenders, unfit = fitting(contenders, scenario, named=named)
 
     from harness.report.page import write_report  # matplotlib takes half a second to import
 
@@ -166,7 +170,7 @@ def faults_command(
         f"about {ceil(max(map(seconds, parts)) / 60)} min",
         highlight=False,
     )
-    for sentence in left_out(contenders, faults, deployment):
+    for sentence in (*unfit, *left_out(contenders, faults, deployment)):
         console.print(f"  {escape(sentence)}", highlight=False)
     results = start_results(out, "faults", scenario, contenders, lanes=len(parts))
     outcome = run_jobs(jobs, results, console, _line, lanes=len(parts))

@@ -19,6 +19,7 @@ from harness.hop.elsewhere import measure_elsewhere
 from harness.hop.measure import ContenderHop, as_json, measure_contender
 from harness.runner.contenders import choose_contenders
 from harness.runner.deployment import Deployment
+from harness.runner.fitting import fitting
 
 
 def require_its_options(deployment: Deployment | None, topics: str | None, generator_processes: int | None) -> None:
@@ -52,8 +53,11 @@ def hop_command(
         )
     for contender in chosen:
         refuse_anti_pattern(contender, "hop without SSE")
+    chosen, left_out = fitting(chosen, scenario, named=bool(names))
     rows, complaints = [], []
     console = Console(stderr=True)
+    for sentence in left_out:
+        console.print(sentence, highlight=False, markup=False)
     for contender in chosen:
         if contender.embedded:
             continue

@@ -16,6 +16,8 @@ _COLUMNS = {
     "gap_sent_p99_ms": "gap p99 as sent, ms",
     "gap_seen_p99_ms": "as seen, ms",
     "subscribes_hz": "streams opened per s",
+    "topic_subscribes_hz": "topics subscribed per s",
+    "topic_unsubscribes_hz": "unsubscribed per s",
     "topic_kb": "KB per topic",
     "finished_topic_kb": "KB per ended topic",
 }
@@ -39,7 +41,8 @@ def session_tables(comparison: Comparison) -> list[Table]:
         "A visit is one client at one session. Complete: it got every event up to its last, exactly once, with the bytes that were "
         "sent. Moved: it continued at another replica, by its last id. First event: from the start of a visit, or from the due instant of its "
         "session's first event. Gap: the time between two events of a session; the difference between seen and sent is added jitter. Times are medians over the valid "
-        "rounds. KB: the replicas' memory; for ended topics only if a round measures for a minute."
+        "rounds. Topics: at the broker, by all replicas. KB: the replicas' memory; for ended topics only in long rounds of many "
+        "sessions, see docs/scenarios.md."
     )
     headings = ["contender", "complete visits", "moved", *_COLUMNS.values()]
     seen = Table("Sessions, as their readers saw them", headings, rows, note)

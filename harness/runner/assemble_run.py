@@ -14,10 +14,13 @@ from core.token_sessions import visits
 from harness.results.run_record import OTHERS, PARTS, Run
 from harness.runner.checks import Facts, disturbed, problems
 from harness.runner.loss_causes import Evidence, expected_deliveries, split_by_cause
+from harness.runner.processes import LINGER_S
 from harness.runner.resources import Window
 
 GROWTH_NEEDS_S = 60.0
 """A shorter window cannot show growth per minute: a program that warms up would show 100 MB."""
+LEAST_FINISHED = 1_000
+"""Sessions that must end for a figure per ended session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Findings:
     """The largest movement of the wall clock relative to the monotonic one, from phase `measure` to the drain's end."""
     of_testbed: Mapping[str, float] = field(default_factory=dict)
     """Observations of the broker, and a fault's own figures."""
+    unmet: str = ""
+    """What the broker program did not do although a setting asked for it; empty if it did everything."""
 
 
 def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
@@ -116,6 +121,7 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         stood_still_s=findings.window.stood_still_s,
         endpoint=findings.evidence.endpoint,
         silent_replicas=sum(stats is None for stats in findings.evidence.stats),
+        unmet=findings.unmet,
         visits=load.visits,
         visits_planned=sum(1 for _ in visits(scenario.sessions)) if scenario.sessions else 0,
     )
@@ -178,15 +184,29 @@ def _visit_figures(scenario: Scenario, findings: Findings, seen: VisitResult) ->
         "moved_visits": float(seen.moved),
         "subscribes_hz": round((seen.opened + seen.moved) / seconds, 3),
     }
+    replicas = [stats for stats in findings.evidence.stats if stats is not None]
+    if len(replicas) == len(findings.evidence.stats):
+        figures["topic_subscribes_hz"] = round(sum(stats.opened_topics for stats in replicas) / seconds, 3)
+        figures["topic_unsubscribes_hz"] = round(sum(stats.closed_topics for stats in replicas) / seconds, 3)
     # The replicas' memory growth since before the first session, per held topic, including lingering ones.
-    topics = sum(len(stats.topics) for stats in findings.evidence.stats if stats is not None)
+    topics = sum(len(stats.topics) for stats in replicas)
     if topics and findings.grown_mb is not None:
         figures["topic_kb"] = round(findings.grown_mb * 1000 / topics, 2)
     growth = findings.window.rss_mb_per_min.get("server")
-    if findings.window.seconds >= GROWTH_NEEDS_S and scenario.topic_arrivals_hz and growth is not None:
-        grown_mb_s = growth / 60
-        figures["finished_topic_kb"] = round(grown_mb_s * 1000 / scenario.topic_arrivals_hz, 2)
+    if growth is not None and tells_finished_topics(scenario, findings.window.seconds):
+        figures["finished_topic_kb"] = round(growth / 60 * 1000 / scenario.topic_arrivals_hz, 2)
     return figures
+
+
+def tells_finished_topics(scenario: Scenario, seconds: float) -> bool:
+    """Whether the growth of the replicas' memory is that of topics that have ended.
+
+    The number of topics that they hold must be steady by then: growth by another live topic is hundreds of KB. And enough
+    must end, because the allocator's noise is megabytes.
+    """
+    held_s = scenario.topic_lifetime_s[1] + LINGER_S
+    enough = scenario.topic_arrivals_hz * seconds >= LEAST_FINISHED
+    return seconds >= GROWTH_NEEDS_S and scenario.warmup_s >= held_s and enough
 
 
 def _fault_figures(findings: Findings) -> dict[str, float]:

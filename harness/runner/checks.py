@@ -12,6 +12,7 @@ from core.fault import WHAT
 from core.scenario import Scenario
 from harness.results.run_record import Usage
 from harness.results.validity import MAX_CORE, MIN_ACHIEVED
+from harness.runner.remedies import longer_or_more, lower
 
 MAX_LATE_SHARE = 0.25
 """The largest share by which lateness may raise a latency figure."""
@@ -60,6 +61,8 @@ class Facts:
     """Replicas that did not answer at the end: what they received and dropped is unknown."""
     endpoint: bool = False
     """Whether the clients listened to a service without replicas."""
+    unmet: str = ""
+    """What the broker program did not do although a setting asked for it; empty if it did everything."""
     visits: VisitResult | None = None
     """Set if there are sessions."""
     visits_planned: int = 0
@@ -68,12 +71,12 @@ class Facts:
 def _achieved(facts: Facts) -> str | None:
     offered = facts.offered_hz
     if not offered:
-        return f"no event was due within {facts.scenario.duration_s:g} s of measuring; raise --rate or --duration"
+        return f"no event was due within {facts.scenario.duration_s:g} s of measuring; {longer_or_more(facts.scenario)}"
     if facts.achieved_hz >= MIN_ACHIEVED * offered:
         return None
     return (
         f"achieved {facts.achieved_hz:.1f} of {offered:.4g} events/s offered ({facts.achieved_hz / offered:.1%}, "
-        f"limit {MIN_ACHIEVED:.0%}): the generator or its client library is the bottleneck; lower --rate"
+        f"limit {MIN_ACHIEVED:.0%}): the generator or its client library is the bottleneck; {lower(facts.scenario, '--rate')}"
     )
 
 
@@ -88,26 +91,30 @@ def _generator_late(facts: Facts) -> str | None:
         if counted - without > limit_ms:
             return (
                 f"generator late: {name} of latency is {counted:.1f} ms, and {without:.1f} ms without its lateness, which "
-                f"may add {limit_ms:.1f} ms at most; free the machine, or lower --rate"
+                f"may add {limit_ms:.1f} ms at most; free the machine, or {lower(facts.scenario, '--rate')}"
             )
     return None
 
 
-_OF_ENDPOINT = "the service is the bottleneck; lower --clients or --rate"
+_OF_ENDPOINT = ("the service is the bottleneck; ", "--clients or --rate")
 _REMEDIES = {
-    "server": "the replica is the bottleneck; add --replicas, or lower --clients or --rate",
-    "load": "the load is the bottleneck; give more --load-processes if cores are free, or lower --clients or --rate",
-    "generator": "the generator is the bottleneck; with several topics give --generator-processes, if cores are free, or lower --rate",
+    "server": ("the replica is the bottleneck; add --replicas, or ", "--clients or --rate"),
+    "load": ("the load is the bottleneck; give more --load-processes if cores are free, or ", "--clients or --rate"),
+    "generator": (
+        "the generator is the bottleneck; with several topics give --generator-processes, if cores are free, or ",
+        "--rate",
+    ),
 }
-"""The order of the check: if this part is also at its limit, report it instead of the load."""
+"""The finding, and the options that lower the load. If a part before another one is also at its limit, it is reported instead."""
 
 
 def _parts(facts: Facts) -> str | None:
-    for part, remedy in _REMEDIES.items():
+    for part, (finding, options) in _REMEDIES.items():
         usage = facts.usage.get(part)
         if usage is not None and usage.busiest_core > MAX_CORE:
             if part == "server" and facts.endpoint:
-                remedy = _OF_ENDPOINT
+                finding, options = _OF_ENDPOINT
+            remedy = finding + lower(facts.scenario, options)
             return f"{part} at {usage.busiest_core:.0%} of a core (limit {MAX_CORE:.0%}): {remedy}"
     return None
 
@@ -221,6 +228,10 @@ def _silent(facts: Facts) -> str | None:
     )
 
 
+def _unmet(facts: Facts) -> str | None:
+    return facts.unmet or None
+
+
 Check = Callable[[Facts], str | None]
 
 CHECKS: tuple[Check, ...] = (
@@ -236,6 +247,7 @@ CHECKS: tuple[Check, ...] = (
     _negative,
     _clock,
     _failed,
+    _unmet,
     _others,
 )
 UNDER_FAULTS: tuple[Check, ...] = (_stood_still, _load, _wrong_bytes, _counts, _negative, _clock)

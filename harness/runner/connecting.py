@@ -42,6 +42,22 @@ def told_what_is_missing(load: Load, alive: Sequence[Child]) -> Iterator[None]:
         raise TransientError(f"{error}; {not_connected(load.status())}") from error
 
 
+@contextmanager
+def told_what_generator_said(generators: Sequence[Child]) -> Iterator[None]:
+    """Within this block clients wait for events. If none comes, the error also says what a generator complained of.
+
+    Raises:
+        TransientError: no event came in time.
+    """
+    try:
+        yield
+    except TransientError as error:
+        said = next((child.last_words(1) for child in generators if child.has_logged()), "")
+        if not said:
+            raise
+        raise TransientError(f"{error}; of the generator, {said}") from error
+
+
 def not_connected(status: LoadStatus) -> str:
     """What the clients of the load that have no connection do, and the next step."""
     return (

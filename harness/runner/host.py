@@ -18,6 +18,7 @@ from core.cores import usable_cores
 from core.errors import UsageError
 from core.scenario import Scenario
 from core.topics import expand_topics
+from harness.runner.remedies import lower
 
 SPARE_DESCRIPTORS = 200
 """Descriptors that a Locust worker or a replica needs in addition to its clients' sockets."""
@@ -146,10 +147,11 @@ def require_descriptors(scenario: Scenario) -> None:
     processes = scenario.load_processes or most_load_processes()
     most = most_clients(scenario.replicas, processes)
     if scenario.clients > most:
+        fewer = f"{lower(scenario, '')}, give" if scenario.sessions else f"give --clients {most} or less,"
         raise UsageError(
             f"clients = {scenario.clients}: each process may use {descriptor_limit()} descriptors and {local_ports()} "
             f"ports to a replica, which is enough for {most} clients on {scenario.replicas} replicas and {processes} Locust processes; "
-            f"give --clients {most} or less, more --load-processes or --replicas, or raise the limit (ulimit -Hn)"
+            f"{fewer} more --load-processes or --replicas, or raise the limit (ulimit -Hn)"
         )
 
 

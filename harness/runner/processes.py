@@ -28,9 +28,12 @@ from core.scenario import Scenario
 from core.topics import expand_topics
 from harness.runner.host import load_processes
 from harness.runner.polling import poll
+from harness.runner.remedies import lower
 
 READY_TIMEOUT_S = 30.0
 _STAMPS_BYTES = 1024
+LINGER_S = 30.0
+"""How long a replica keeps a session's topic after its last client: its own default."""
 _SPARE_CLIENTS = 100
 """Room for clients that reconnect before the end of their old connection is noticed."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -180,9 +183,12 @@ def replica_limits(scenario: Scenario) -> dict[str, object]:
     """A replica's limits if the scenario exceeds its own: one replica may get every client, and each client the largest event."""
     event_bytes = scenario.payload_bytes + _STAMPS_BYTES
     rules = scenario.sessions
+    clients, topics = scenario.clients, len(expand_topics(scenario.topics))
+    if rules:  # these are averages, and a replica may have every session
+        clients, topics = 2 * clients, round(2 * rules.arrivals_hz * (rules.lifetime_s[1] + LINGER_S))
     return (history_limits(rules) if rules else {}) | {
-        "max_clients": max(16_384, scenario.clients + _SPARE_CLIENTS),
-        "max_topics": max(20_000, len(expand_topics(scenario.topics)) + _SPARE_CLIENTS),
+        "max_clients": max(16_384, clients + _SPARE_CLIENTS),
+        "max_topics": max(20_000, topics + _SPARE_CLIENTS),
         "max_event_bytes": max(256 * 1024, event_bytes),
         "client_buffer_bytes": max(1024 * 1024, 4 * event_bytes),
     }
@@ -190,11 +196,12 @@ def replica_limits(scenario: Scenario) -> dict[str, object]:
 
 def history_limits(rules: SessionRules) -> dict[str, object]:
     """Settings to replay a whole session to a late client; no topic exists at the start."""
-    longest_s, most_hz = rules.lifetime_s[1], rules.rate_hz[1]
+    longest_s, most_hz = min(rules.lifetime_s[1], rules.warmup_s + rules.duration_s), rules.rate_hz[1]
     return {
         "topics": "",
         "history_events": max(2_000, 2 * round(longest_s * most_hz)),
         "history_age_s": max(120.0, 2 * longest_s),
+        "topic_linger_s": LINGER_S,
     }
 
 
@@ -232,6 +239,8 @@ class Load:
     out: Path
     status_file: Path
     control: Path
+    remedy: str = "lower --clients or --rate"
+    """What to do if it is beyond its limit."""
 
     def status(self) -> LoadStatus:
         """Its latest status; all counts are 0 before the first.
@@ -255,9 +264,8 @@ class Load:
         """
         self.child.send_signal(signal.SIGTERM)
         if not self.child.wait(timeout_s):
-            words = "it is beyond its limit; lower --clients or --rate"
             raise TransientError(
-                f"Locust did not end within {timeout_s:g} s of SIGTERM; {words}; {self.child.last_words()}"
+                f"Locust did not end within {timeout_s:g} s of SIGTERM; it is beyond its limit; {self.remedy}; {self.child.last_words()}"
             )
         result = read(LoadResult, self.out)
         if result is None:
@@ -310,4 +318,5 @@ def start_load(
         port = str(free_port())
         command += ["--processes", str(processes), "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
         command += ["--master-host", "127.0.0.1", "--master-port", port]
-    return Load(spawn("Locust", command, folder / "locust.log", env=env, cwd=folder), out, status, control)
+    locust = spawn("Locust", command, folder / "locust.log", env=env, cwd=folder)
+    return Load(locust, out, status, control, lower(scenario, "--clients or --rate"))

@@ -116,7 +116,17 @@ class ReplicaElsewhere:
 
 def since(now: ReplicaStats, before: ReplicaStats) -> ReplicaStats:
     """The difference between two counts, or `now` itself if the replica was restarted in between."""
-    counts = ("delivered", "gaps", "holes", "dropped", "replayed", "connects", "turned_away")
+    counts = (
+        "delivered",
+        "gaps",
+        "holes",
+        "dropped",
+        "replayed",
+        "connects",
+        "opened_topics",
+        "closed_topics",
+        "turned_away",
+    )
     # In containers every replica may have the same pid, and an equal number of clients proves nothing.
     if (now.server, now.pid) != (before.server, before.pid) or any(
         getattr(now, name) < getattr(before, name) for name in counts

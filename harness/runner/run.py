@@ -23,7 +23,7 @@ from core.token_sessions import expected_deliveries as expected_of_visits
 from core.topics import expand_topics
 from harness.results.run_record import Run
 from harness.runner.assemble_run import Findings, assemble_run
-from harness.runner.connecting import wait_connected
+from harness.runner.connecting import told_what_generator_said, wait_connected
 from harness.runner.deployment import Deployment
 from harness.runner.faults import Timeline, require_possible
 from harness.runner.loss_causes import Evidence, expected_deliveries
@@ -113,6 +113,7 @@ def run_once(
         of_visits = expected_of_visits(rules) if rules else None
         known = Evidence(reports, [], clients, {}, contender.embedded, of_visits, testbed.at_endpoint)
         _drain(testbed, expected_deliveries(known), clock)
+        unmet = broker.shortfall()
         still = {part: window.stood_still_s.get(part, 0.0) for part in stopped_now(testbed.roots())}
         window = replace(window, stood_still_s=window.stood_still_s | still)
         back = _all_back(testbed)
@@ -122,7 +123,7 @@ def run_once(
         load = testbed.load.finish(patience.end_s + scenario.clients / ENDS_HZ)
     load = with_clocks_told(load) if testbed.elsewhere else load
     evidence = replace(known, stats=stats, client_causes=carried(load.causes, "causes"))
-    findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures)
+    findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures, unmet)
     run = assemble_run(contender, scenario, number, findings)
     return replace(run, notes=_limits(run)) if run.lost else run
 
@@ -141,7 +142,8 @@ def _connect(testbed: Testbed, patience: Patience) -> int:
         return poll_growth("users", longest_s, testbed.visitors, scenario.clients, testbed.alive())
     connected = wait_connected(testbed, longest_s)
     probe_s = patience.probe_s + len(expand_topics(scenario.topics)) / PROBED_HZ
-    poll("first event at every client", probe_s, lambda: _all_reached(testbed), testbed.alive())
+    with told_what_generator_said(testbed.generators):
+        poll("first event at every client", probe_s, lambda: _all_reached(testbed), testbed.alive())
     testbed.count_broker_connections()
     return connected
 
@@ -163,6 +165,8 @@ def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) 
     say("warming up")
     time.sleep(max(0.0, (starts_ns - time.time_ns()) / 1e9) + scenario.warmup_s)
     say("measuring")
+    if scenario.sessions:
+        testbed.count_broker_connections()
     sampler = testbed.sampler()
     sampler.start()
     try:

@@ -17,11 +17,12 @@ from core.contracts.codec import read, write
 from core.contracts.generator_status import GeneratorStatus
 from core.contracts.load_status import WorkerUsage
 from core.contracts.replica_stats import ReplicaStats
-from core.errors import FanbenchError, UsageError
+from core.errors import FanbenchError
 from core.process import Child
 from core.scenario import Scenario
 from core.topics import expand_topics, topics_in_turn
 from harness.runner.deployment import Deployment
+from harness.runner.fitting import fitting
 from harness.runner.links import BrokerLink, ClientLinks, starting_at
 from harness.runner.processes import (
     OWN_SERVER,
@@ -163,15 +164,10 @@ def write_rules(contender: Contender, scenario: Scenario, folder: Path, transpor
     Raises:
         UsageError: the contender or the transport does not support what the scenario needs.
     """
-    if scenario.stamp == "compact" and transport != "sse":
-        raise UsageError(f'transport {transport}: stamp = "compact" needs Server-Sent Events; leave one of them out')
+    fitting([contender], scenario, [transport], named=True)
     rules = scenario.sessions
     if rules is None:
         return None
-    if contender.embedded:
-        raise UsageError(
-            f"{contender.name} generates events in each replica, so sessions would differ between replicas; leave it out"
-        )
     path = folder / "sessions.json"
     write(rules, path)
     return path

@@ -41,7 +41,7 @@ def test_a_setting_changes_the_cluster_and_stays_in_the_name():
         ("valkey-sentinel?down_after=5", "no setting 'down_after'; did you mean 'down_after_ms'"),
         ("valkey-sentinel?down_after_ms=soon", "down_after_ms=soon: not a whole number; its default is 1000"),
         ("valkey-sentinel?down_after_ms=", "not a whole number"),
-        ("valkey-sentinel?down_after_ms=-1", "not a whole number"),
+        ("valkey-sentinel?down_after_ms=-1", "down_after_ms=-1: give 1 to "),
         ("valkey-sentinel?down_after_ms=0", "down_after_ms=0: give 1 to "),
         ("valkey-sentinel?fsync_every_s=5", "fsync_every_s=5: give 0 to 1: 0: sync the append-only file"),
         ("valkey-sentinel?min_replicas_to_write=3", "give 0 to 2"),

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import pytest
 
@@ -13,6 +14,8 @@ from brokers.errors import BrokerError, CauseKind
 from brokers.postgres_link import dial
 from brokers.postgres_outbox import adapter
 from brokers.postgres_table import OutboxTable
+from brokers.registry import open_endpoint
+from core.errors import UsageError
 
 DEADLINE_S = 30.0
 
@@ -195,6 +198,40 @@ async def modest(bench, endpoint):
 
         yield bench.endpoint(endpoint.url.replace("//fanbench@", f"//{name}@")), grant
         await session.execute(f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
+
+
+@pytest.mark.parametrize(
+    "name", ["таблица-событий-нашего-приложения-с-длинным-именем", 'Odd "table"; --', "Ereignis€" * 20]
+)
+async def test_a_table_may_have_any_name(bench, endpoint, name):
+    named = bench.endpoint(endpoint.url.partition("?")[0], table=name)
+    async with bench.reader("t", endpoint=named) as (_, reader), adapter.producer(named) as producer:
+        await producer.publish("t", b"x")
+        await reader.count(1)
+    async with connected(endpoint) as session:
+        await session.execute(f"DROP TABLE {OutboxTable(named).quoted}")
+
+
+@pytest.mark.parametrize("name", ["a.b.c", ".a", "a.", "a\0b"])
+def test_what_cannot_be_a_table_is_refused_before_anything_connects(name):
+    with pytest.raises(UsageError, match=r"option table=.* is not TABLE or SCHEMA\.TABLE"):
+        open_endpoint(f"postgresql+outbox://127.0.0.1/db?table={quote(name)}")
+
+
+async def test_a_schema_that_does_not_exist_and_a_table_with_other_columns_are_named(bench, endpoint):
+    nowhere = bench.endpoint(endpoint.url.partition("?")[0], table="nowhere.events")
+    with pytest.raises(BrokerError, match='schema "nowhere" does not exist; name one that exists'):
+        async with adapter.producer(nowhere):
+            pass
+    async with connected(endpoint) as session:
+        await session.execute("CREATE TABLE of_somebody_else (id bigint, body text)")
+        try:
+            other = bench.endpoint(endpoint.url.partition("?")[0], table="of_somebody_else")
+            with pytest.raises(BrokerError, match=r'column "xid" does not exist.*; it exists with other settings'):
+                async with adapter.consumer(other):
+                    pass
+        finally:
+            await session.execute("DROP TABLE of_somebody_else")
 
 
 async def test_a_user_without_permissions_learns_what_is_missing(modest):

@@ -12,10 +12,12 @@ import psutil
 import pytest
 
 from brokers.conformance.faults import polled
+from brokers.contender import Broker
 from brokers.contenders import find_contender
 from brokers.programs.catalogue import PROGRAMS
+from brokers.programs.postgres_background import achieved, require_programs
 from brokers.programs.probe import postgres_answers
-from core.errors import UsageError
+from core.errors import FanbenchError, UsageError
 from tests.missing import missing
 from tests.waiting import wait_until
 
@@ -114,11 +116,50 @@ async def test_its_settings_are_as_asked_and_its_background_commits_notify(start
     assert load.returncode is not None
 
 
+def test_background_commits_that_do_not_happen_are_reported(start):
+    running = start("postgres?background_commits_hz=100000")
+    load = Broker("", running)
+    wait_until(
+        lambda: "of 100,000 background commits per second were achieved" in load.shortfall(),
+        "it says how few",
+        DEADLINE_S,
+    )
+    running.child._background.kill()
+    assert "the background commits ended: pgbench ended with exit code -9" in load.shortfall()
+    assert Broker("", start("postgres")).shortfall() == ""
+
+
+def test_the_rate_of_background_commits_is_that_of_its_last_seconds(tmp_path):
+    log = tmp_path / "pgbench.log"
+    lines = [
+        "pgbench (18.6)",
+        *(
+            f"progress: {n}.0 s, {tps} tps, lat 1.000 ms stddev 0.1, lag 0.1 ms"
+            for n, tps in enumerate([3.0, 498.5, 502.25], 1)
+        ),
+    ]
+    log.write_text("\n".join(lines[:2]))
+    assert achieved(log) is None, "the first second is that of its start"
+    log.write_text("\n".join(lines))
+    assert achieved(log) == pytest.approx(500.375)
+    log.write_text("\n".join(lines + lines[-1:] * 1_000))
+    assert achieved(log) == 502.25
+
+
+def test_background_commits_need_the_client_programs(tmp_path):
+    (tmp_path / "psql").touch()
+    (tmp_path / "pg_isready").touch()
+    with pytest.raises(FanbenchError, match=rf"pgbench is missing in {tmp_path}; install"):
+        require_programs(tmp_path)
+
+
 def test_a_setting_is_checked_and_shown_next_to_the_default_ones():
     assert find_contender("postgres").settings == {"fsync": 1, "synchronous_commit": 1, "background_commits_hz": 0}
     assert find_contender("postgres-outbox?fsync=0").settings["fsync"] == 0
     with pytest.raises(UsageError, match="give 0 to 1"):
         find_contender("postgres?fsync=2")
+    with pytest.raises(UsageError, match="background_commits_hz=-5: give 0 to 100000"):
+        find_contender("postgres?background_commits_hz=-5")
     with pytest.raises(UsageError, match="did you mean 'fsync'"):
         find_contender("postgres?fsnyc=0")
     with pytest.raises(UsageError, match="a container cannot have settings"):

@@ -43,6 +43,63 @@ def test_bad_fields_are_named(fields, words):
         assert word in message
 
 
+SESSIONS = {"topic_arrivals_hz": 1.5, "stamp": "compact"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"topic_lifetime_s": 10}, ["topic_lifetime_s = 10", "give two numbers", "[5, 60]"]),
+        ({"topic_lifetime_s": [5, 6, 7]}, ["topic_lifetime_s", "give two numbers"]),
+        ({"topic_lifetime_s": [60, 5]}, ["topic_lifetime_s = [60, 5]", "the minimum, 0.01 or more"]),
+        ({"topic_lifetime_s": [1e-9, 1e-9]}, ["topic_lifetime_s", "the minimum, 0.01 or more"]),
+        ({"topic_lifetime_s": [5, float("inf")]}, ["topic_lifetime_s", "finite", "shortest and longest session"]),
+        ({"topic_rate_hz": [0.0001, 0.0002]}, ["topic_rate_hz", "0.01 or more"]),
+        ({"topic_rate_hz": [1e308, 1e308]}, ["topic_rate_hz", "100,000 or less"]),
+        ({"topic_payload_bytes": [0, 5000]}, ["topic_payload_bytes", "4,096 or less"]),
+        ({"topic_arrivals_hz": 10_000}, ["topic_arrivals_hz = 10000", "1,000,000 is the maximum", "lower it"]),
+    ],
+)
+def test_bad_fields_of_sessions_are_named_as_they_were_given(fields, words):
+    with pytest.raises(UsageError) as caught:
+        parse_scenario(SESSIONS | fields, where="x.toml")
+    for word in ["x.toml", *words]:
+        assert word in str(caught.value)
+    assert "rate_hz = " not in str(caught.value).replace("topic_rate_hz = ", ""), "that field was not given"
+
+
+def test_the_rarest_sessions_are_a_scenario_too():
+    assert parse_scenario(SESSIONS | {"topic_arrivals_hz": 1e-5}, where="x.toml").sessions is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("topic_arrivals_hz = 1\nrate_hz = 5", ["rate_hz = 5", "follows from topic_arrivals_hz", "leave it out"]),
+        ("topic_arrivals_hz = 1\nclients = 9", ["clients = 9", "follows from topic_arrivals_hz"]),
+        ("topic_arrivals_hz = 1\npayload_bytes = 0", ["payload_bytes = 0", "topic_payload_bytes"]),
+        ("topic_arrivals_hz = 1\ntopics = 'a,b'", ["topics = a,b", "a topic of its own"]),
+        ("topic_arrivals_hz = 1\nschedule = 'burst'", ["schedule = burst", "Poisson process"]),
+        ("late_join = 0.1", ["late_join = 0.1", "only sessions have it", "topic_arrivals_hz"]),
+        ("topic_arrivals_hz = 0\nclients_per_topic = 2", ["clients_per_topic = 2", "only sessions have it"]),
+    ],
+)
+def test_a_field_without_a_meaning_is_refused_instead_of_ignored(text, words, tmp_path):
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_scenario(str(tmp_path / "x.toml"), FOLDER)
+    for word in ["x.toml", *words]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("fields", [{"payload_bytes": 500}, {"topics": "a,b"}, {"clients": 5}, {"rate_hz": 5.0}])
+def test_an_option_without_a_meaning_for_sessions_is_refused(fields):
+    tokens = load_scenario("tokens", FOLDER)
+    with pytest.raises(UsageError, match=r"the command line: .* copy the scenario's file"):
+        tokens.with_fields(**fields)
+    assert tokens.with_fields(duration_s=5, replicas=3, seed=9, generator_processes=2).replicas == 3
+
+
 def test_overrides_are_checked_too():
     with pytest.raises(UsageError, match="clients = 0"):
         Scenario().with_fields(clients=0)

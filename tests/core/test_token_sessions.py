@@ -71,6 +71,32 @@ def test_the_same_rules_give_the_same_sessions_and_another_seed_others():
     assert list(sessions(rules_of())) != list(sessions(rules_of(seed=2)))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"lifetime_s": (0.01, 0.01)},
+        {"rate_hz": (0.01, 0.01)},
+        {"rate_hz": (100_000, 100_000), "lifetime_s": (0.8, 1)},
+        {"payload_bytes": (0, 0)},
+        {"payload_bytes": (4096, 4096)},
+        {"second_tab": 1, "late_join": 1, "resume": 1, "leave_early": 1, "clients": 16},
+        {"warmup_s": 0, "duration_s": 1.5},
+        {"lifetime_s": (1_000_000, 1_000_000)},
+    ],
+    ids=str,
+)
+def test_the_ends_of_every_range_give_sessions_that_end(fields):
+    rules = rules_of(**{"arrivals_hz": 2} | fields)
+    found = list(sessions(rules))
+    for one in found:
+        assert one.begins_ns <= one.due_ns[0] + 1
+        assert one.due_ns[-1] < rules.end_ns
+        assert list(one.due_ns) == sorted(one.due_ns)
+        assert all(visit.moves_after_seq < max(1, visit.last_seq) for visit in one.visits)
+        assert all(len(one.payload(seq)) == one.sizes[seq] for seq in range(len(one.due_ns)))
+    assert sum(one.session.expected(one.visit) for one in visits(rules)) == expected_deliveries(rules)
+
+
 def test_a_share_that_is_changed_changes_no_session():
     plain, busy = sessions(rules_of()), sessions(rules_of(resume=1.0, leave_early=1.0, late_join=1.0))
     for one, other in zip(plain, busy, strict=True):
@@ -102,9 +128,11 @@ def test_payloads_differ_from_session_to_session_and_from_event_to_event():
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"lifetime_s": (9, 3)}, "the minimum, over 0, and the maximum"),
-        ({"lifetime_s": (0, 3)}, "the minimum, over 0"),
-        ({"payload_bytes": (-1, 3)}, "the minimum and the maximum"),
+        ({"lifetime_s": (9, 3)}, "the minimum, 0.01 or more, and then the maximum"),
+        ({"lifetime_s": (0, 3)}, "the minimum, 0.01 or more"),
+        ({"rate_hz": (0.0001, 0.0002)}, "the minimum, 0.01 or more"),
+        ({"rate_hz": (1, 1e10)}, "100,000 or less"),
+        ({"payload_bytes": (-1, 3)}, "the minimum, 0 or more, and then the maximum"),
         ({"resume": 1.5}, "less than or equal to 1"),
         ({"arrivals_hz": 0}, "greater than 0"),
     ],

@@ -13,8 +13,9 @@ import pytest
 import redis
 
 from brokers.contenders import find_contender
-from core.contracts.codec import read
+from core.contracts.codec import read, write
 from core.contracts.generator_report import GeneratorReport
+from core.contracts.session_rules import SessionRules
 from core.errors import TransientError, UsageError
 from core.process import OWN_PYTHON
 from core.stamp import decode
@@ -124,3 +125,15 @@ def test_an_instant_in_the_past_is_refused():
     settings = GeneratorSettings(starts_at="2020-01-01T00:00:00Z", share="1/2")
     with pytest.raises(UsageError, match=r"FANBENCH_STARTS_AT=2020.* give all shares a later instant"):
         first_instant_ns(settings, Orders(lambda: None))
+
+
+def test_sessions_that_began_in_the_past_are_refused_unless_they_were_ordered(tmp_path):
+    rules = SessionRules(
+        arrivals_hz=1, lifetime_s=(1, 2), rate_hz=(1, 2), payload_bytes=(4, 9), warmup_s=0, duration_s=4, starts_ns=9
+    )
+    write(rules, tmp_path / "sessions.json")
+    settings = GeneratorSettings(sessions=tmp_path / "sessions.json")
+    with pytest.raises(UsageError, match=r"starts_ns in .*sessions\.json: that was .* give generator and load a later"):
+        first_instant_ns(settings, Orders(lambda: None))
+    ordered = GeneratorSettings(sessions=tmp_path / "sessions.json", hold=True)
+    assert first_instant_ns(ordered, Orders(lambda: None)) == 9

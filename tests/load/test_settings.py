@@ -1,11 +1,14 @@
 """Options: each invalid one is refused in one line with its name, the reason and valid values."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
+from core.contracts.codec import write
+from core.contracts.session_rules import SessionRules
 from core.errors import UsageError
-from load.session_factory import require_descriptors
+from load.session_factory import require_ahead, require_descriptors
 from load.settings import LoadSettings, read_settings
 from tests.truth.measuring import ROOT
 
@@ -50,6 +53,23 @@ def test_replicas_override_the_host():
 def test_more_clients_than_open_files_are_refused_before_anything_starts():
     with pytest.raises(UsageError, match=r"99999999 clients need 100000099 open files.*more --processes"):
         require_descriptors(99_999_999)
+
+
+def test_sessions_that_nothing_begins_are_refused(tmp_path):
+    rules = SessionRules(
+        arrivals_hz=1, lifetime_s=(1, 2), rate_hz=(1, 2), payload_bytes=(4, 9), warmup_s=0, duration_s=4
+    )
+    file = tmp_path / "sessions.json"
+    write(rules, file)
+    with pytest.raises(UsageError, match=r"nothing says when the sessions begin.* starts_ns .* or give --control"):
+        read_settings(SimpleNamespace(sessions=str(file))).rules()
+    assert read_settings(SimpleNamespace(sessions=str(file), control=str(tmp_path / "control"))).rules() == rules
+    ahead = rules.started(time.time_ns() + 10**12)
+    write(ahead, file)
+    assert read_settings(SimpleNamespace(sessions=str(file))).rules() == ahead
+    require_ahead(ahead)
+    with pytest.raises(UsageError, match=r"was \d+\.\d s ago; write a later instant"):
+        require_ahead(rules.started(time.time_ns() - 10**10))
 
 
 def test_every_option_is_documented():

@@ -14,7 +14,7 @@ from core.token_sessions import sessions, visits
 from load.client_state import ClientState, Counters
 from load.clock_correction import ClockCorrection
 from load.feed import Feed
-from load.frames import ClocksAhead, Event, SeriesRegistry, Source
+from load.frames import ClocksAhead, Event, GapFrame, SeriesRegistry, Source
 from load.ledger import Track
 from load.transport import PLAIN
 from load.visit_progress import VisitProgress, VisitTimes
@@ -101,6 +101,7 @@ class House:
         self.clocks = ClockCorrection()
         self.clients = {}
         self.gone = []
+        self.marked_ns = 0
 
     def admit(self, topic, user, replica, state):
         state.opened(STARTS_NS, STARTS_NS)
@@ -185,6 +186,58 @@ def test_visits_open_when_they_are_due_and_not_before(monkeypatch):
         assert room.account.tally.due == sum(one.opens_ns <= before.opens_ns for one in PLANNED)
         assert planned.opens_ns >= before.opens_ns
     assert {client.replica for clients in house.clients.values() for client in clients} == {0, 1}
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_is_missing_before_the_first_event_is_explained_if_the_replica_says_so(monkeypatch, told, heard):
+    loop, house, room = scene(monkeypatch)
+    room.begin(STARTS_NS)
+    loop.until(STARTS_NS + RULES.end_ns)
+    session = max(sessions(RULES), key=lambda one: one.expected(one.visits[0]))
+    (client, *_) = (one for one in house.clients[session.topic] if one.state.visit.visit == session.visits[0])
+    from_seq = session.measured_from + 3
+    if told:
+        client.state.take(
+            (GapFrame("history does not reach back to the start", session.topic),), loop.now_ns, Track(None)
+        )
+    for event in events_of(session, only=range(from_seq, len(session.due_ns))) if heard else ():
+        client.state.take((event,), event.received_ns, Track(None))
+    room._close(session.visits[0].number)
+    missing = 3 if heard else session.expected(session.visits[0])
+    cause = Cause.GAP if told else Cause.UNEXPLAINED if heard else Cause.TAIL
+    assert room.account.causes == {cause: missing}
+
+
+def test_the_longest_wait_is_also_that_of_a_visit_that_opens_after_the_fault(monkeypatch):
+    loop, house, room = scene(monkeypatch)
+    room.begin(STARTS_NS)
+    house.marked_ns = STARTS_NS + 1_000_000_000
+    loop.until(STARTS_NS + RULES.end_ns)
+    waits_ns = []
+    for session in sessions(RULES):
+        for client in house.clients[session.topic]:
+            visit = client.state.visit.visit
+            wanted_ns = STARTS_NS + max(visit.opens_ns, session.due_ns[0])
+            heard_ns = wanted_ns + 700_000_000
+            if heard_ns >= house.marked_ns:
+                waits_ns.append(700_000_000)
+            for event in events_of(session, only={0}):
+                client.state.take((event,), heard_ns, Track(None))
+                loop.turn()
+    account = room.finish()
+    assert waits_ns, "some open after the fault"
+    assert len(waits_ns) < account.tally.due, "and some were served before it"
+    assert account.first_waits_ns == pytest.approx(waits_ns, abs=10_000)
+
+
+def test_a_visit_that_never_hears_anything_waits_until_its_session_ends(monkeypatch):
+    loop, house, room = scene(monkeypatch)
+    room.begin(STARTS_NS)
+    house.marked_ns = STARTS_NS + 1
+    loop.until(STARTS_NS + 2 * RULES.end_ns)
+    waits_ns = [one.session.due_ns[-1] - max(one.opens_ns, one.session.due_ns[0]) for one in PLANNED]
+    assert sorted(room.finish().first_waits_ns) == sorted(wait for wait in waits_ns if wait > 0)
 
 
 def one_visit(visit, session, opened_ns=STARTS_NS, ahead_of=lambda event, now_ns: ClocksAhead(0, 0)):

@@ -46,6 +46,7 @@ def test_one_topic_with_one_stream_has_no_duplicate_and_no_silent_hole(
         await turns()
         got = [int(id.partition("-")[2]) for id in writer.ids]
         assert got == sorted(set(got)), "doubled or reordered"
+        assert all(seq > last for seq in got), "what the client has is not sent again"
         should = [seq for seq in arriving if seq > last]
         told = [json.loads(gap) for gap in writer.gaps]
         unknown = any("unknown" in gap["cause"] for gap in told)
@@ -187,6 +188,32 @@ async def test_a_topic_with_a_shorter_history_is_reported_as_a_gap() -> None:
     (gap,) = [json.loads(gap) for gap in writer.gaps]
     assert gap["topic"] == "b"
     assert writer.ids == ["s-7", "s-8", "s-9"]
+
+
+async def test_a_client_that_comes_before_the_topics_first_event_gets_nothing_twice() -> None:
+    """A replica whose link to the broker is cut opens the topic for a client that moves there, and then gets all of it."""
+    hub = make_hub()
+    mover, newcomer = ConnectionWriter(hub), ConnectionWriter(hub)
+    connect(hub, mover, ids=["s-15"])
+    connect(hub, newcomer)
+    assert len(mover.gaps) == 1
+    for seq in range(20):
+        hub.accept("t", event("s", seq))
+    await turns()
+    assert mover.ids == [f"s-{seq}" for seq in range(16, 20)]
+    assert newcomer.ids == [f"s-{seq}" for seq in range(20)]
+    assert not hub.topics["t"].ahead
+
+
+async def test_a_client_of_a_generator_that_is_gone_is_served_like_the_others() -> None:
+    hub = make_hub()
+    writer = ConnectionWriter(hub)
+    connect(hub, writer, ids=["old-500"])
+    for seq in range(3):
+        hub.accept("t", event("new", seq))
+    await turns()
+    assert writer.ids == ["new-0", "new-1", "new-2"]
+    assert not hub.topics["t"].ahead
 
 
 async def test_a_client_that_is_ahead_of_its_new_replica_gets_nothing_twice() -> None:

@@ -54,6 +54,15 @@ def test_a_reopened_topic_keeps_its_counts() -> None:
     assert ledger.received_by_stream()["s"]["mine"].measure == 2
 
 
+def test_every_subscription_of_a_topic_is_counted() -> None:
+    ledger = Ledger()
+    for name in ("a", "b", "a"):
+        ledger.open_topic(name)
+        ledger.close_topic(name)
+    ledger.open_topic("c")
+    assert (ledger.opened_topics, ledger.closed_topics) == (4, 3)
+
+
 class Log:
     """Adds entries to a stream by hand, as the adapter does."""
 

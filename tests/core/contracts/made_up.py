@@ -62,7 +62,7 @@ def replica_stats(**fields: object) -> ReplicaStats:
         "disconnects": {},
         "refused": {},
     }
-    counts = ("gaps", "holes", "dropped", "replayed", "connects", "turned_away")
+    counts = ("gaps", "holes", "dropped", "replayed", "connects", "opened_topics", "closed_topics", "turned_away")
     counts += ("buffered_bytes", "history_events", "history_bytes")
     return ReplicaStats.model_validate(dict.fromkeys(counts, 0) | usual | fields)
 

@@ -74,7 +74,7 @@ KEYS = {
     "replica stats": (
         replica_stats(gap_lost={"*": 3}),
         "version server pid ready broker delivery broker_connected broker_notice clients topics received delivered gaps gap_lost holes foreign disconnects refused "
-        "dropped replayed connects turned_away batch_sends buffered_bytes history_events history_bytes",
+        "dropped replayed connects opened_topics closed_topics turned_away batch_sends buffered_bytes history_events history_bytes",
     ),
     "load result": (
         load_result(causes={Cause.GAP: 2}, negatives={"broker": 1}),

@@ -5,15 +5,20 @@ from dataclasses import replace
 import pytest
 
 from brokers.contenders import find_contender
-from core.contracts.load_result import EncodedHistograms, LoadResult
-from core.contracts.measures import PhaseCounts
+from core.contracts.load_result import EncodedHistograms, LoadResult, VisitResult
+from core.contracts.measures import Percentiles, PhaseCounts
 from core.scenario import Scenario
 from harness.results.run_record import Run, Usage
-from harness.runner.assemble_run import Findings, assemble_run
+from harness.runner.assemble_run import Findings, assemble_run, tells_finished_topics
 from harness.runner.loss_causes import Evidence
 from harness.runner.resources import Window
 from tests.core.contracts.made_up import encoded, generator_report, load_result, replica_stats
 
+SOME = Percentiles(p50=1.0, p90=2.0, p99=3.0, p999=4.0, max=5.0)
+VISITS = VisitResult(
+    due=30, opened=30, complete=30, wrong=0, late=3, moved=4, expected=200,
+    first_event_ms=SOME, gap_sent_ms=SOME, gap_seen_ms=SOME,
+)  # fmt: skip
 SCENARIO = Scenario(clients=10, replicas=1, rate_hz=10, duration_s=2)
 
 
@@ -72,6 +77,35 @@ def test_growth_is_reported_from_a_minute_on(seconds: float, told: bool) -> None
     found = findings(load_result())
     run = run_of(replace(found, window=replace(found.window, seconds=seconds, rss_mb_per_min={"server": 1.5})))
     assert run.figures.get("server_growth_mb_min") == (1.5 if told else None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds", "told"),
+    [
+        ({}, 60.0, True),
+        ({}, 59.0, False),  # too short
+        ({"warmup_s": 31}, 60.0, False),  # the number of topics still grows
+        ({"topic_lifetime_s": (1, 60)}, 60.0, False),
+        ({"topic_arrivals_hz": 10}, 60.0, False),  # the allocator's noise is larger
+        ({"topic_arrivals_hz": 10}, 100.0, True),
+    ],
+)
+def test_memory_of_ended_topics_is_told_only_if_nothing_else_grows(changes, seconds, told) -> None:
+    fields = {"topic_arrivals_hz": 20, "topic_lifetime_s": (1, 2), "warmup_s": 32, "duration_s": 60}
+    assert tells_finished_topics(Scenario.model_validate(fields | changes), seconds) is told
+
+
+def test_topics_that_replicas_subscribed_and_let_go_are_rates() -> None:
+    scenario = Scenario(topic_arrivals_hz=20, topic_lifetime_s=(1, 2), warmup_s=2, duration_s=8, replicas=2)
+    result = load_result(visits=VISITS)
+    stats = [replica_stats(opened_topics=30, closed_topics=10), replica_stats(opened_topics=20, closed_topics=5)]
+    found = findings(result)
+    evidence = replace(found.evidence, stats=stats, of_visits=200, clients=[])
+    run = assemble_run(find_contender("valkey"), scenario, 1, replace(found, evidence=evidence))
+    assert (run.figures["topic_subscribes_hz"], run.figures["topic_unsubscribes_hz"]) == (5.0, 1.5)
+    silent = replace(evidence, stats=[stats[0], None])
+    run = assemble_run(find_contender("valkey"), scenario, 1, replace(found, evidence=silent))
+    assert "topic_subscribes_hz" not in run.figures, "a replica that did not answer may have had topics"
 
 
 @pytest.mark.parametrize("step_ns", [10_000_000, -10_000_000])

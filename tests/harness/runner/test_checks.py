@@ -46,6 +46,28 @@ def test_a_good_run_has_no_problem():
     assert problems(GOOD) == ()
 
 
+TOKENS = Scenario(name="tokens", topic_arrivals_hz=1.5, stamp="compact")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"achieved_hz": 19.0},
+        {"offered_hz": 0.0, "achieved_hz": 0.0},
+        {"latency_ms": LATE},
+        *({"usage": {part: BUSY}} for part in ("server", "load", "generator")),
+    ],
+    ids=str,
+)
+def test_with_sessions_no_advice_names_an_option_that_is_refused(change):
+    facts = replace(GOOD, scenario=TOKENS, visits=VISITS, visits_planned=30, reconnects=4)
+    assert problems(facts) == ()
+    (problem,) = problems(replace(facts, **change))
+    assert "topic_arrivals_hz in a copy of the scenario's file" in problem
+    assert "--rate" not in problem
+    assert "--clients" not in problem
+
+
 def test_losses_are_findings_and_do_not_refuse_the_run():
     some = replace(GOOD, delivered=15_990, received=15_990, found_missing=10, histogram_counts={"latency": 15_990})
     assert problems(some) == ()
@@ -75,6 +97,7 @@ def test_losses_are_findings_and_do_not_refuse_the_run():
         ({"clock_step_ns": 10_000_000}, ["+10.0 ms", "adjusts the clock"]),
         ({"clock_step_ns": -10_000_000}, ["-10.0 ms"]),
         ({"failed_publishes": 4}, ["4 publishes failed"]),
+        ({"unmet": "90 of 500 background commits"}, ["90 of 500 background commits"]),
         ({"stood_still_s": {"server": 1.5}}, ["a replica was stopped for about 1.5 s", "SIGSTOP", "repeat"]),
         ({"silent_replicas": 1}, ["1 of 2 replicas did not answer"]),
         ({"others_cores": 0.6}, ["0.60 of 2 cores", "limit 0.30", "doctor"]),
