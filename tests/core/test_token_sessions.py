@@ -76,7 +76,7 @@ def test_the_same_rules_give_the_same_sessions_and_another_seed_others():
     [
         {"lifetime_s": (0.01, 0.01)},
         {"rate_hz": (0.01, 0.01)},
-        {"rate_hz": (100_000, 100_000), "lifetime_s": (0.8, 1)},
+        pytest.param({"rate_hz": (100_000, 100_000), "lifetime_s": (0.8, 1)}, marks=pytest.mark.slow),
         {"payload_bytes": (0, 0)},
         {"payload_bytes": (4096, 4096)},
         {"second_tab": 1, "late_join": 1, "resume": 1, "leave_early": 1, "clients": 16},
