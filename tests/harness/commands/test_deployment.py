@@ -48,40 +48,51 @@ def own(integration, tmp_path):
 
 @pytest.mark.soak
 def test_brokers_replicas_and_workers_run_on_separate_hosts(integration, tmp_path):
-    """Nine network namespaces on a bridge; fanbench and Locust's master run on this machine."""
+    """Ten network namespaces on a bridge, nginx in one of them; fanbench and Locust's master run on this machine."""
     if (reason := why_not()) is not None:
         missing(reason)
     nats = program_of("nats", "auto").find() or missing("nats-server is not installed; run `make setup`")
-    networks = NodeNetworks(9, tmp_path)
+    networks = NodeNetworks(10, tmp_path)
     children = Children()
     try:
-        addresses = networks.addresses(9)
+        addresses = networks.addresses(10)
         hosts = [Host(address.rpartition(":")[0], tuple(networks.enter(address))) for address in addresses]
-        broker, queue, *rest = hosts
+        broker, queue, proxy, *rest = hosts
         words = ["redis-server", "--bind", broker.address, "--port", "6379", "--save", "", "--protected-mode", "no"]
         children.add(spawn("redis", [*broker.enter, *words], tmp_path / "redis.log", cwd=tmp_path))
         children.add(spawn("nats", [*queue.enter, nats, "-a", queue.address, "-p", "4222"], tmp_path / "nats.log"))
         here = f"{broker.address.rpartition('.')[0]}.1"
-        own = OwnDeployment(tmp_path, rest[:2], rest[2:5], here)
+        own = OwnDeployment(tmp_path, rest[:2], rest[2:5], here, proxy)
         try:
+            urls = [f"redis://{broker.address}:6379", f"nats://{queue.address}:4222"]
             own.start_workers()
             own.start_generators(rest[5:])
-            options = [word for word in own.options if word != "--clients-at" and str(own.proxy_port) not in word]
-            options += own.generator_options
-            urls = [f"redis://{broker.address}:6379", f"nats://{queue.address}:4222"]
+            own.restart({"FANBENCH_BROKER_URL": urls[0]})  # nginx waits for one
+            own.start_proxy()
+            options = [*own.options, *own.generator_options]
             small = ("--clients", 300, "--topics", 4, "--rate", 80, "--duration", 5, "--rounds", 2)
             words = ["compare", *urls, *small, *options, "--out", tmp_path / "out", "--json"]
             done = fanbench(*words, timeout_s=380, env=own.join_environment)
+            answer = json.loads(done.stdout)
+            totals = {path: own.counts(report.stream) for path, report in reports_of(answer["folder"]).items()}
         finally:
             own.close()
     finally:
         children.stop()
         networks.close()
-    answer = json.loads(done.stdout)
     assert answer["complete"], done.stderr
     assert any(run["valid"] for run in answer["runs"]), answer
     for run in answer["runs"]:
         assert run["delivered"] == run["expected"] > 0, run
+    published = {path: sum(report.measured().values()) for path, report in reports_of(answer["folder"]).items()}
+    assert totals == {path: [count] * 2 for path, count in published.items()}, "each replica got what was published"
+    told = [(int(row["published"]), int(row["expected"])) for row in rows_of(answer["folder"])]
+    assert sorted(told) == sorted((count, count * 300 // 4) for count in published.values())
+
+
+def reports_of(folder):
+    """The generator's report of each run."""
+    return {path: read(GeneratorReport, path) for path in Path(folder).rglob("generator.report.json")}
 
 
 def rows_of(folder):
