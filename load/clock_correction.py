@@ -111,7 +111,7 @@ class ClockCorrection:
         """Return how far the clock with this mark, by which orders are given, is ahead of ours; 0 where nothing is compared."""
         ahead = self.known.generator_ahead(ClockMark.parse(mark_text(mark)), time_ns())
         if ahead is None:
-            self._unknown_orders = not self.known.without_clock
+            self._unknown_orders = not self.known.nothing_to_compare
             return 0
         return ahead.ns
 
@@ -122,7 +122,7 @@ class ClockCorrection:
         if mark is not None:
             self._look_at(event.series.stream, mark)
         if replica is None:
-            return _Pair(SAME if self.known.without_clock else None, generator, one=False)
+            return _Pair(SAME if self.known.nothing_to_compare else None, generator, one=False)
         one = mark is not None and replica.clock is not None and mark.clock.is_same(replica.clock)
         return _Pair(replica.ahead(now_ns, reach_ns), generator, one)
 

@@ -1,8 +1,14 @@
-"""Requests each replica's clock on a kept connection: ten times a second, or once a second if it is this host's clock."""
+"""Requests each replica's clock on a kept connection: ten times a second, or once a second if it is this host's clock.
+
+One connection for each address is enough if it leads to one replica, or through a proxy that sends each request to another one. A balancer of
+connections, such as a Service of Kubernetes, sends all requests of a connection to one replica: further connections then seek the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from itertools import cycle
 from time import monotonic, time_ns
 
 import gevent
@@ -29,7 +35,11 @@ FIRST = 10
 FIRST_EVERY_S = 0.02
 LEAST_S = 0.01
 WAIT_S = 1.0
-"""The first events wait this long to be counted if no replica has answered yet."""
+"""The first events wait this long to be counted if the clock of a replica is not known yet."""
+SEEK_S = 0.02
+LONGEST_SEEK_S = 1.0
+SLOWER = 1.05
+"""By how much longer the wait is after a connection that led to no other replica."""
 
 
 class NoClockError(Exception):
@@ -37,11 +47,16 @@ class NoClockError(Exception):
 
 
 class Probes:
-    """One greenlet for each address, from the first client to the end of the test."""
+    """A greenlet for each connection, from the first client to the end of the test.
 
-    def __init__(self, known: KnownClocks) -> None:
+    `servers` are the names of the replicas that have clients, and may grow.
+    """
+
+    def __init__(self, known: KnownClocks, servers: Collection[str] = ()) -> None:
         self._known = known
+        self._servers = servers
         self._greenlets: list[gevent.Greenlet] = []
+        self._connections: set[ClockConnection] = set()
         self._unsettled = 0
         self._until_s = 0.0
 
@@ -52,10 +67,13 @@ class Probes:
         self._until_s = monotonic() + WAIT_S
         self._unsettled = len(addresses)
         self._greenlets = [gevent.spawn(self._follow, address) for address in addresses]
+        self._greenlets.append(gevent.spawn(self._seek, addresses))
 
     def waiting(self) -> bool:
         """Whether clocks are still unknown and the wait is not over."""
-        return self._unsettled > 0 and monotonic() < self._until_s
+        if monotonic() >= self._until_s or self._known.nothing_to_compare:
+            return False
+        return self._unsettled > 0 or self._known.lacks(self._servers, time_ns())
 
     def stop(self) -> None:
         """End."""
@@ -63,25 +81,67 @@ class Probes:
         self._greenlets = []
 
     def _follow(self, address: ReplicaAddress) -> None:
-        settled = False
+        """Ask at this address on a kept connection, and open it again whenever it ends."""
+        asked = 0
         while True:
+            before = asked
             try:
                 with ClockConnection(address) as connection:
-                    for asked in range(1_000_000_000):
-                        heard = connection.ask(self._known)
-                        if not settled and asked >= FIRST:
-                            settled = True
-                            self._unsettled -= 1
-                        gevent.sleep(FIRST_EVERY_S if asked < FIRST else self._pause_s(heard))
+                    self._connections.add(connection)
+                    try:
+                        while True:
+                            heard = connection.ask(self._known)
+                            asked += 1
+                            self._unsettled -= asked == FIRST
+                            gevent.sleep(FIRST_EVERY_S if asked < FIRST else self._pause_s(heard))
+                    finally:
+                        self._connections.discard(connection)
             except NoClockError:
                 self._known.without_clock = True
-                self._unsettled -= not settled
+                self._unsettled -= asked < FIRST
                 return
             except (OSError, Http1Error):
-                gevent.sleep(CLOCK_AGAIN_S)
+                # A proxy may close each connection after its answer: then the next request is due as usual.
+                gevent.sleep(CLOCK_AGAIN_S if asked == before else 0)
+
+    def _seek(self, addresses: Sequence[ReplicaAddress]) -> None:
+        """Open further connections while there are replicas with clients that no connection leads to, and keep those that lead to one."""
+        pause_s = SEEK_S
+        for address in cycle(addresses):
+            gevent.sleep(pause_s)
+            settled = self._unsettled <= 0 or monotonic() > self._until_s
+            if not settled or self._known.nothing_to_compare or not self._known.lacks(self._servers, time_ns()):
+                pause_s = CLOCK_EVERY_S
+                continue
+            try:
+                found = self._leads_to_another(address)
+            except (OSError, Http1Error, NoClockError):
+                found = False
+            pause_s = SEEK_S if found or pause_s == CLOCK_EVERY_S else min(LONGEST_SEEK_S, SLOWER * pause_s)
+
+    def _leads_to_another(self, address: ReplicaAddress) -> bool:
+        """Whether a further connection leads to a replica that no other one leads to; it is then kept."""
+        with ExitStack() as stack:
+            connection = stack.enter_context(ClockConnection(address))
+            if connection.ask(self._known) <= {name for one in self._connections for name in one.heard}:
+                return False
+            self._connections.add(connection)
+            self._greenlets.append(gevent.spawn(self._keep, connection, stack.pop_all()))
+            return True
+
+    def _keep(self, connection: ClockConnection, stack: ExitStack) -> None:
+        """Ask on this connection until it ends."""
+        with stack:
+            try:
+                while True:
+                    gevent.sleep(self._pause_s(connection.ask(self._known)))
+            except (OSError, Http1Error, NoClockError):
+                return
+            finally:
+                self._connections.discard(connection)
 
     def _pause_s(self, heard: set[str]) -> float:
-        """Return the seconds until the next request to an address that leads to these replicas."""
+        """Return the seconds until the next request on a connection that leads to these replicas."""
         replicas = self._known.replicas
         if all(replicas[server].one for server in heard):
             return ONE_CLOCK_EVERY_S
@@ -94,7 +154,8 @@ class ClockConnection:
     def __init__(self, address: ReplicaAddress) -> None:
         self._address = address
         self._request = _request(address.origin)
-        self._heard: set[str] = set()
+        self.heard: set[str] = set()
+        """The replicas that have answered on it."""
 
     def __enter__(self) -> ClockConnection:
         self._sock = socket.socket(self._address.family, socket.SOCK_STREAM)
@@ -130,8 +191,8 @@ class ClockConnection:
             raise NoClockError from error
         clock = HostClock.parse(head.headers.get(HOST_CLOCK_HEADER, ""))
         known.heard(reading.server, clock, (left_ns, reading.now_ns, back_ns))
-        self._heard.add(reading.server)
-        return self._heard
+        self.heard.add(reading.server)
+        return self.heard
 
     def _rest_of(self, data: bytes) -> tuple[ResponseHead, bytes]:
         while (split := split_head(data, complete=not data)) is None:

@@ -32,14 +32,15 @@ def _offset(interval: OffsetInterval) -> ClockOffset:
 def clock_problems(tally: ClockTally) -> list[str]:
     """Why the instants cannot be trusted."""
     found = [
-        f"the clock of {whose} was set{f' by {by_ns / 1e6:+.1f} ms' if by_ns else ''} during the measurement; stop what sets it, and run again"
+        f"the clock of {whose} was set{f' by {by_ns / 1e6:+.1f} ms' if by_ns else ', or it moved to another host,'} during the measurement; stop "
+        "what does so, and run again"
         for whose, by_ns in sorted(tally.were_set.items())
     ]
     if tally.uncompared:
         names = ", ".join(sorted(tally.uncompared))
         found.append(
             f"{tally.uncompared.total():,} deliveries of {names} came before it answered GET /clock, so their hops are not known; "
-            "give --warmup, and check that the load reaches each replica"
+            "give --warmup, and check that each address of the load passes on GET /clock, and that it leads to each replica in turn"
         )
     if tally.unknown_generator:
         found.append(

@@ -5,10 +5,14 @@ All instants are moved into this process's own clock, so that hops are differenc
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from core.clock_offset import SAME, OffsetEstimator, OffsetInterval
 from core.host_clock import ClockMark, HostClock, short_name
+
+STALE_NS = 10_000_000_000
+"""A replica that has not reported its clock for this long is no longer reached on the connection that led to it."""
 
 
 @dataclass(slots=True)
@@ -20,6 +24,8 @@ class ReplicaClock:
     one: bool
     """Whether it is our own."""
     estimator: OffsetEstimator = field(default_factory=OffsetEstimator)
+    heard_ns: int = 0
+    """When it last answered, by our clock."""
 
     def ahead(self, at_ns: int, reach_ns: int = 0) -> OffsetInterval | None:
         """Return how far it is ahead of ours at that instant and up to `reach_ns` before it; None before a probe."""
@@ -33,7 +39,21 @@ class KnownClocks:
         self.own = own
         self.replicas: dict[str, ReplicaClock] = {}
         self.without_clock = False
-        """Whether some replica has no `GET /clock`."""
+        """Whether some address has no `GET /clock`."""
+        self._missing = ""
+        """The short name of a replica that a generator compared itself with, and whose clock is not known here."""
+
+    @property
+    def nothing_to_compare(self) -> bool:
+        """Whether no replica reports its clock: all instants are then taken as they are."""
+        return self.without_clock and not self.replicas
+
+    def lacks(self, servers: Collection[str], now_ns: int) -> bool:
+        """Whether one of these replicas, or one that a generator compared itself with, has not reported its clock lately."""
+        known = self.replicas
+        if any(name not in known or now_ns - known[name].heard_ns > STALE_NS for name in servers):
+            return True
+        return bool(self._missing) and self._missing not in map(short_name, known)
 
     @property
     def all_one(self) -> bool:
@@ -50,7 +70,7 @@ class KnownClocks:
         elif replica.one and not one:
             # It was our clock until now, and is another: it was set, or ours was.
             replica.one, replica.estimator.stepped = False, True
-        replica.clock = clock
+        replica.clock, replica.heard_ns = clock, back_ns
         replica.estimator.add(left_ns, remote_ns, back_ns)
 
     def stepped(self) -> list[str]:
@@ -78,6 +98,8 @@ class KnownClocks:
                 return replica.ahead(at_ns, reach_ns)
             if mark.ahead is not None and short_name(name) == mark.server:
                 compared = replica
+        if compared is None and mark.ahead is not None:
+            self._missing = mark.server
         ours = compared.ahead(at_ns, reach_ns) if compared is not None else None
         return ours.minus(mark.ahead) if ours is not None and mark.ahead is not None else None
 

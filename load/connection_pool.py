@@ -101,10 +101,14 @@ class ConnectionPool:
     rng: random.Random = field(default_factory=random.Random)
     had_clients: set[tuple[str, str]] = field(default_factory=set)
     """The (server, topic) pairs that have had a client."""
+    servers: set[str] = field(default_factory=set)
+    """The names of the replicas that have answered a client."""
     feeds: dict[tuple[WireFormat, Source, bool], Feed] = field(default_factory=dict)
 
     def feed(self, wire_format: WireFormat, server: str, topic: str) -> Feed:
         """Return the feed that readers of such connections share: one for all addresses, unless events need the server and the topic to be understood."""
+        if server:
+            self.servers.add(server)
         source = Source(server, topic) if self.compact else UNKNOWN
         if self.apart:
             return Feed(self.registry, wire_format, source, remember=False)

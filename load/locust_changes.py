@@ -22,6 +22,7 @@ from core.contracts.codec import DocumentError, decode, encode
 from load.channel import message_name
 from load.locust_table import bucket_ms, percentile_fields, round_ms, write_last_rows
 from load.messages import Join, Refused
+from load.source_addresses import network_name
 
 log = logging.getLogger("fanbench.load")
 
@@ -31,10 +32,10 @@ MASTER_HEARTBEATS = 15
 _JOIN, _REFUSED = message_name(Join), message_name(Refused)
 
 
-def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], None]) -> None:
+def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], None], transport: str) -> None:
     """Make the changes; `run_of` maps the options to the run's name, and `on_worker` is called when a worker starts.
 
-    `on_worker` gets Locust's environment and runner, before the worker has sent a message.
+    The master rejects workers of another run, and those whose clients connect by another transport. `on_worker` gets Locust's environment and runner, before the worker has sent a message.
     """
     locust.runners.WORKER_REPORT_INTERVAL = 0.5  # 3 s would make totals and web UI lag behind the clients
     # A worker that waits long for a core is not lost; can_reach detects lost ones.
@@ -48,9 +49,9 @@ def change_locust(run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], 
     locust.argument_parser.default_args_dict = cache(locust.argument_parser.default_args_dict)
     argument_parser = locust.argument_parser
     argument_parser.ui_extra_args_dict = _without_secrets(argument_parser.ui_extra_args_dict)
-    MasterRunner.handle_message = _admitting(MasterRunner.handle_message, run_of)  # type: ignore[method-assign]
+    MasterRunner.handle_message = _admitting(MasterRunner.handle_message, run_of, transport)  # type: ignore[method-assign]
     UsersDispatcher._dispatcher = _noting_its_end(UsersDispatcher._dispatcher)  # type: ignore[assignment, method-assign]
-    naming = _naming_the_run(WorkerRunner.connect_to_master, run_of, on_worker)
+    naming = _naming_the_run(WorkerRunner.connect_to_master, run_of, on_worker, transport)
     WorkerRunner.connect_to_master = naming  # type: ignore[method-assign]
 
 
@@ -107,18 +108,29 @@ def _noting_its_end(dispatch: Callable[[Any], Iterator[Any]]) -> Callable[[Any],
     return dispatcher
 
 
-def why_refused(text: str, run: str) -> str:
+def networks_of(runner: Any) -> dict[str, str]:
+    """The network that each accepted worker of a master has named."""
+    found: dict[str, str] = runner.__dict__.setdefault("fanbench_networks", {})
+    return found
+
+
+def why_refused(text: str, run: str, transport: str) -> str:
     """Why a worker with this `Join` does not belong to the run; '' if it does."""
     try:
         join = decode(Join, text, "its first message")
     except DocumentError as error:
         return str(error)
+    if join.transport != transport:
+        return (
+            f"its clients connect by {join.transport}, those of this master by {transport}; start it with the other locustfile: "
+            f"`fanbench-locust {transport.lower()} --worker …`"
+        )
     if join.run == run:
         return ""
     return f"it was started for run {join.run!r}, this master has run {run!r}; give both the same --run-name"
 
 
-def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str]) -> Callable[..., None]:
+def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str], transport: str) -> Callable[..., None]:
     """Make the master accept only workers that named its run, before Locust counts them and gives them users."""
     admitted: set[str] = set()
     refused: set[str] = set()
@@ -131,9 +143,10 @@ def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str]) -> Cal
             return
         reason = "it has not named its run; check that it is a worker of this version of fanbench"
         if msg.type == _JOIN:
-            reason = why_refused(msg.data, run_of(runner.environment.parsed_options))
+            reason = why_refused(msg.data, run_of(runner.environment.parsed_options), transport)
             if not reason:
                 admitted.add(client_id)
+                networks_of(runner)[client_id] = decode(Join, msg.data, "its first message").network
                 return
         if client_id not in refused:
             refused.add(client_id)
@@ -145,7 +158,10 @@ def _admitting(handle: Callable[..., None], run_of: Callable[[Any], str]) -> Cal
 
 
 def _naming_the_run(
-    connect: Callable[[Any], None], run_of: Callable[[Any], str], on_worker: Callable[[Any, Any], None]
+    connect: Callable[[Any], None],
+    run_of: Callable[[Any], str],
+    on_worker: Callable[[Any, Any], None],
+    transport: str,
 ) -> Callable[[Any], None]:
     """Make the worker name its run before it is ready, and end if it is refused."""
 
@@ -161,7 +177,10 @@ def _naming_the_run(
             runner.register_message(_REFUSED, on_refused)
             runner.fanbench_refused = reasons
             on_worker(runner.environment, runner)
-        join = Join(run=run_of(runner.environment.parsed_options))
+        options = runner.environment.parsed_options
+        join = Join(
+            run=run_of(options), transport=transport, network=network_name(getattr(options, "source_addresses", ""))
+        )
         runner.client.send(Message(_JOIN, encode(join), runner.client_id))  # type: ignore[no-untyped-call]
         connect(runner)
         if runner.fanbench_refused:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
@@ -53,8 +53,8 @@ log = logging.getLogger("fanbench.load")
 class MasterMeasurement:
     """The master's end."""
 
-    def __init__(self, runner: Any, target: Target, can_reach: CanReach) -> None:
-        self._workers = WorkerRoster(runner, can_reach)
+    def __init__(self, runner: Any, target: Target, can_reach: CanReach, networks: Mapping[str, str]) -> None:
+        self._workers = WorkerRoster(runner, can_reach, networks)
         self._target = target
         self._channel = Channel(runner)
         self._begin: Begin | None = None
@@ -96,15 +96,16 @@ class MasterMeasurement:
         if begin.endpoint is None:
             self._clock.start(begin.replicas)
         for worker in workers:
-            self._invite(worker, -(-begin.clients // len(workers)))
+            each = -(-begin.clients // len(workers))
+            self._invite(worker, each, each * self._workers.beside(worker))
         self._await(lambda member: member.began is not None, ANSWER_DEADLINE_S)
         self._running = True
         return self._members.why_not_begun(ANSWER_DEADLINE_S)
 
-    def _invite(self, worker: str, clients: int) -> None:
+    def _invite(self, worker: str, clients: int, beside: int = 0) -> None:
         assert self._begin is not None
         self._members.by_name[worker] = Member(measure_from_ns=self._begin.measure_from_ns)
-        self._channel.send(self._begin.changed(clients=clients), worker)
+        self._channel.send(self._begin.changed(clients=clients, beside=beside), worker)
 
     def _on_connect(self, client_id: str, **_: Any) -> None:
         """A worker has connected, and Locust does not know it yet: messages sent now reach it before its users start."""

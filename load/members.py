@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.contracts.load_result import WITHOUT_TOTALS
 from core.contracts.load_status import LoadStatus, WorkerUsage
 from load.messages import Began
 from load.worker_result import Horizon, WorkerResult, widest
@@ -93,7 +94,7 @@ class Members:
     def without_totals(self) -> list[str]:
         """Name the members whose deliveries are missing."""
         return [
-            f"worker {name} ended without its totals: its clients' deliveries are missing; see its log, and run again"
+            f"worker {name} {WITHOUT_TOTALS}: its clients' deliveries are missing; see its log, and run again"
             for name, one in self.by_name.items()
             if one.result is None and one.had_seats
         ]

@@ -17,10 +17,13 @@ from load.worker_result import Horizon, SeqBounds, SeriesKey
 
 
 class Join(Document):
-    """Worker to master, before anything else: the run for which it was started."""
+    """Worker to master, before anything else: the run for which it was started, and how its clients connect."""
 
     version: Literal[1] = 1
     run: str
+    transport: str
+    network: str
+    """Equal for workers whose connections use the same ports."""
 
 
 class Refused(Document):
@@ -42,6 +45,8 @@ class Begin(Document):
     token: str
     clients: int
     """The clients of this worker, as far as known."""
+    beside: int = 0
+    """The clients of other workers whose connections use the same ports."""
     measure_from_ns: int
     users: int = 0
     """The clients of the whole run."""
@@ -53,11 +58,12 @@ class Begin(Document):
     """What the clients listen to, if it is not one of our replicas."""
     connect_timeout_s: float
 
-    def changed(self, clients: int | None = None, measure_from_ns: int | None = None) -> Begin:
-        """Return the same test with that many clients, or measured from another instant."""
+    def changed(self, clients: int | None = None, measure_from_ns: int | None = None, beside: int = 0) -> Begin:
+        """Return the same test with that many clients, here and beside, or measured from another instant."""
         return self.model_copy(
             update={
                 "clients": self.clients if clients is None else clients,
+                "beside": beside,
                 "measure_from_ns": self.measure_from_ns if measure_from_ns is None else measure_from_ns,
             }
         )

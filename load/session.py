@@ -76,7 +76,6 @@ class Session:
         self.clocks.known.without_clock = access is not None  # somebody else's service has no GET /clock
         self.counters.clocks = self.clocks
         self.recorder = LatencyRecorder(self.clocks)
-        self.probes = Probes(self.clocks.known)
         self.clients: set[SeatedClient] = set()
         self.left: list[SeatedClient] = []
         """Clients that left voluntarily with missing events."""
@@ -120,6 +119,7 @@ class Session:
             leave_from=(sources or SourceAddresses()).bind,
             gate=ConnectThrottle(connect_timeout_s, adapts=access is None or access.endpoint.request.method == "GET"),
         )
+        self.probes = Probes(self.clocks.known, self._pool.servers)
         self.visits: Visits | None = None
         if sessions is not None:
             self.visits = Visits(sessions.rules, sessions.users, len(addresses), self, loop)

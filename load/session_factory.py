@@ -47,7 +47,7 @@ class SessionFactory:
         addresses = resolve(origins)
         require_descriptors(begin.clients)
         require_ahead(begin.sessions)
-        sources.require_ports(begin.clients, addresses)
+        sources.require_ports(begin.clients, addresses, begin.beside)
         session = Session(
             gevent.get_hub().loop,
             addresses,

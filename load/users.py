@@ -13,7 +13,7 @@ from locust import User, argument_parser, constant, events, task
 
 from core.errors import FanbenchError, exit_code
 from load.local import LocalMeasurement
-from load.locust_changes import can_reach, change_locust, offered_on_page
+from load.locust_changes import can_reach, change_locust, networks_of, offered_on_page
 from load.locust_table import LocustTable
 from load.master import MasterMeasurement
 from load.session_factory import SessionFactory
@@ -63,7 +63,7 @@ def measure(transport: Transport) -> None:
 
         try:
             if options.master:
-                Suite(environment, MasterMeasurement(runner, target, can_reach), offered_on_page)
+                Suite(environment, MasterMeasurement(runner, target, can_reach, networks_of(runner)), offered_on_page)
             else:
                 local = LocalMeasurement(factory(environment), target)
                 _places = local.places
@@ -72,7 +72,7 @@ def measure(transport: Transport) -> None:
             print(f"fanbench: {error}", file=sys.stderr)
             sys.exit(exit_code(error))
 
-    change_locust(_RunName(), start_worker)
+    change_locust(_RunName(), start_worker, transport.name)
     events.init.add_listener(interrupt_main)  # type: ignore[no-untyped-call]
     events.spawning_complete.add_listener(freeze)  # type: ignore[no-untyped-call]
     events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
@@ -17,8 +17,10 @@ CanReach = Callable[[Any, str], bool]
 class WorkerRoster:
     """The present workers, and Locust's actions when they change."""
 
-    def __init__(self, runner: Any, can_reach: CanReach) -> None:
+    def __init__(self, runner: Any, can_reach: CanReach, networks: Mapping[str, str]) -> None:
+        """`networks` has the network of each worker by its name, and grows."""
         self._runner = runner
+        self._networks = networks
         self._can_reach = can_reach
         self._looked_s = 0.0
 
@@ -30,6 +32,11 @@ class WorkerRoster:
         """Whether Locust considers a worker alive."""
         node = self._runner.clients.get(name)
         return node is not None and node.state != "missing"
+
+    def beside(self, name: str) -> int:
+        """The number of other workers whose connections use the same ports as this one's."""
+        network = self._networks.get(name)
+        return sum(self._networks.get(other) == network for other in self.names() if other != name) if network else 0
 
     def dismiss(self, name: str) -> None:
         """Make a worker end."""

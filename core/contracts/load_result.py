@@ -11,6 +11,9 @@ from core.contracts.clock import ClockComparison
 from core.contracts.codec import Document, DocumentError
 from core.contracts.measures import Percentiles, Span
 
+WITHOUT_TOTALS = "ended without its totals"
+"""Words of each problem that names a lost worker."""
+
 
 class Cause(Enum):
     """The cause of a missing delivery, as far as the client can tell."""

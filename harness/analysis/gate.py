@@ -6,10 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Self
 
 from core.errors import UsageError, nearest
 from core.scenario import Scenario
+from harness.analysis.clock_bounds import clock_bound
+from harness.analysis.judgements import MAX_CLOCK_SHARE
 from harness.analysis.statistics import CONFIDENCE, MIN_ROUNDS, Interval, independent_ratio
 from harness.results.load import load_results
 from harness.results.run_record import Comparison, Run
@@ -134,7 +137,13 @@ class BaselineGate:
             )
             return Finding(name, False, words)
         ratio = independent_ratio(before, after, comparisons)
+        runs = [run for comparison in (self.baseline, now) for run in _valid(comparison, contender, transport)]
+        bound_ms = clock_bound(runs, rule.column)
+        bound = bound_ms / median(before) if bound_ms else 0.0
         change = f"{name}: {rule.column} {_per_cent(ratio.estimate)} [{_per_cent(ratio.low)}, {_per_cent(ratio.high)}]"
+        if bound > MAX_CLOCK_SHARE * abs(ratio.estimate - 1) and not ratio.low <= 1 <= ratio.high:
+            words = f"{change}: {rule.text} was not judged: the hosts' clocks are known within {bound:.1%} of the figure only"
+            return Finding(name, False, words)
         if rule.broken(ratio):
             return Finding(name, True, f"{change}: breaks {rule.text}")
         if ratio.low <= 1 <= ratio.high:

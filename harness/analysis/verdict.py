@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from core.scenario import Scenario
+from harness.analysis.clock_bounds import bounds_told
 from harness.analysis.judgement_words import CERTAIN, beaten, blurred, listed, ms, not_settled, of_figure, unbeaten
 from harness.analysis.judgements import BROKER, CPU
 from harness.analysis.standings import Family, Standing, families, standings
@@ -49,6 +50,7 @@ def verdict(comparison: Comparison) -> list[str]:
         return [_nothing(comparison), *_distrust(comparison)]
     found = families(comparison)
     sentences = [*_answer(comparison, found), *_apart(found), *_broker_share(measured), *_floor(measured)]
+    sentences += bounds_told([run for standing in measured for run in standing.runs])
     return [*sentences, *_losses(measured), *_limits(measured), *_advice(found), *_distrust(comparison)]
 
 

@@ -56,7 +56,8 @@ def by_weather(run: Run, cores: float) -> bool:
 def judge(run: Run, slo: Slo, load: int, cores: float) -> CapacityPoint:
     """Return whether the run is valid and meets the objective, and if not, what broke.
 
-    The reason to refuse a run, such as a late generator or Locust at its limit, is never the contender's limit.
+    The reason to refuse a run, such as a late generator or Locust at its limit, is never the contender's limit; nor is a figure that is
+    within the objective, but closer to it than the clocks of several hosts are known.
     """
     latency = run.histograms.get(LATENCY)
     p99_ms = latency.percentile_ms(99) if latency else 0.0
@@ -67,7 +68,7 @@ def judge(run: Run, slo: Slo, load: int, cores: float) -> CapacityPoint:
         lost=run.lost,
         why=why,
         judged=not run.permanent and not by_weather(run, cores),
-        by_harness=not run.valid,
+        by_harness=not run.valid or slo.hidden_by_clocks(run),
     )
 
 

@@ -431,17 +431,17 @@ for command in (report, export, bundle, verify, site, choose):
 
 @app.command("size")
 def size_of(
-    clients: Annotated[int, typer.Option(min=1, help="SSE connections in all")],
-    rate: Annotated[float, typer.Option(min=0.0001, help="events per second at each client")],
-    replicas: Annotated[int, typer.Option(min=0, help="replicas; 0: as many as needed")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="processes of the load; 0: as many as needed")] = 0,
-    topics: Annotated[int, typer.Option(min=1, help="number of topics; each client listens to one")] = 1,
-    payload_bytes: Annotated[int, typer.Option(min=1, help="size of an event")] = 200,
+    clients: Annotated[int, typer.Option(min=1, max=10**12, help="SSE connections in all")],
+    rate: Annotated[float, typer.Option(min=0.0001, max=10**9, help="events per second at each client")],
+    replicas: Annotated[int, typer.Option(min=0, max=10**12, help="replicas; 0: as many as needed")] = 0,
+    workers: Annotated[int, typer.Option(min=0, max=10**12, help="processes of the load; 0: as many as needed")] = 0,
+    topics: Annotated[int, typer.Option(min=1, max=10**12, help="number of topics; each client listens to one")] = 1,
+    payload_bytes: Annotated[int, typer.Option(min=1, max=10**9, help="size of an event")] = 200,
     descriptors: Annotated[
-        int, typer.Option(min=200, help="open files that a process may have (ulimit -n)")
+        int, typer.Option(min=200, max=10**9, help="open files that a process may have (ulimit -n)")
     ] = 1_048_576,
-    source_addresses: Annotated[int, typer.Option(min=1, help="addresses of a worker's host")] = 1,
-    workers_per_host: Annotated[int, typer.Option(min=1, help="processes of the load on one host")] = 1,
+    source_addresses: Annotated[int, typer.Option(min=1, max=10**6, help="addresses of a worker's host")] = 1,
+    workers_per_host: Annotated[int, typer.Option(min=1, max=10**6, help="processes of the load on one host")] = 1,
     link_gbit: Annotated[float, typer.Option(min=0.001, help="Gbit/s of a host's link")] = 10.0,
     units: Annotated[
         Path | None,

@@ -70,7 +70,8 @@ def _run(
     if not contender.embedded:
         generator, _ = start_generator(settings | schedule, folder)
         others.append(children.add(generator))
-    front = start_proxy(nginx, port, [replica.port for replica in replicas], folder, children) if nginx else None
+    behind = [f"127.0.0.1:{replica.port}" for replica in replicas]
+    front = start_proxy(nginx, f"127.0.0.1:{port}", behind, folder, children) if nginx else None
     _say(console, contender.name, front.url if front else None, replicas, scenario, folder)
     _watch(console, replicas, [*others, front.child] if front else others)
 

@@ -56,7 +56,7 @@ def _usage(error: Exception) -> int:
         words = [word.partition("=")[2] for word in sys.argv if word.startswith(f"{option}=")]
         if option in sys.argv[:-1]:
             words.append(sys.argv[sys.argv.index(option) + 1])
-        given = f"{option} {words[0]}: " if words else given
+        given = f"{option} {words[0] or repr('')}: " if words else given
     message = error.format_message().rstrip(".")
     command = " ".join(["fanbench", *getattr(getattr(error, "ctx", None), "command_path", "").split()[1:]])
     return _fail(f"{given}{message}; see `{command} --help`", 2) if message else 2

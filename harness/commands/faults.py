@@ -45,11 +45,16 @@ def choose_faults(
     `share` is the share of the clients, for faults of clients.
 
     Raises:
-        UsageError: there is no such fault.
+        UsageError: there is no such fault, or the user's own commands would not be run.
     """
     for name in names:
         if name not in KINDS:
             raise UsageError(f"no fault '{name}'; {nearest(name, KINDS)}")
+    if names and deployment is not None and deployment.breaking and "deployment-break" not in names:
+        raise UsageError(
+            f"--break and --fault {names[0]}: the command --break is the fault deployment-break, which was not named; add --fault "
+            "deployment-break, or leave out --break and --mend"
+        )
     clustered = {contender.clustered for contender in contenders} or {False}
     kinds: list[FaultKind] = [kind for kind in KINDS if (kind in names if names else WHAT[kind].of_nodes in clustered)]
     found = [Fault(kind=kind, at_s=at_s, for_s=for_s, share=share, delay_ms=delay_ms) for kind in kinds]

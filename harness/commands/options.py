@@ -30,6 +30,16 @@ def _number_of_processes(text: str) -> int:
     raise typer.BadParameter(f"{text!r}: give a number of 1 or more, or auto")
 
 
+def _given(context: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    """Refuse an empty text: a variable of the user's shell that is not set would quietly change what is measured."""
+    source = context.get_parameter_source(param.name) if param.name else None
+    if not value.strip() and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter(
+            "it is empty; is a variable of your shell not set? Give a value, or leave the option out"
+        )
+    return value
+
+
 Contenders = Annotated[
     list[str] | None,
     typer.Argument(help="names that `fanbench doctor` lists, or URLs of your own brokers", show_default=False),
@@ -79,13 +89,17 @@ ReplicasAt = Annotated[
     typer.Option(
         help="replicas that run elsewhere, each at its own address: http://HOST:PORT,http://HOST:PORT",
         metavar="URL,URL",
+        callback=_given,
         show_default=False,
     ),
 ]
 ClientsAt = Annotated[
     str,
     typer.Option(
-        help="where clients connect, such as a proxy; default: the replicas", metavar="URL,URL", show_default=False
+        help="where clients connect, such as a proxy; default: the replicas",
+        metavar="URL,URL",
+        callback=_given,
+        show_default=False,
     ),
 ]
 WorkersExpected = Annotated[
@@ -97,6 +111,7 @@ MasterAt = Annotated[
     typer.Option(
         help="where Locust's master listens for them; 0.0.0.0:5557 accepts other machines",
         metavar="HOST:PORT",
+        callback=_given,
         show_default="127.0.0.1:5557",
     ),
 ]
@@ -115,6 +130,7 @@ GeneratorsAt = Annotated[
     typer.Option(
         help="where fanbench waits for them; 0.0.0.0:5560 accepts other machines, and needs FANBENCH_JOIN_SECRET",
         metavar="HOST:PORT",
+        callback=_given,
         show_default="127.0.0.1:5560",
     ),
 ]
@@ -123,16 +139,24 @@ Deploy = Annotated[
     typer.Option(
         help="run before each run: gives the replicas the broker of FANBENCH_BROKER_URL and FANBENCH_DELIVERY",
         metavar="CMD",
+        callback=_given,
         show_default=False,
     ),
 ]
 Break = Annotated[
     str,
     typer.Option(
-        "--break", help="the fault deployment-break: breaks something there", metavar="CMD", show_default=False
+        "--break",
+        help="the fault deployment-break: breaks something there",
+        metavar="CMD",
+        callback=_given,
+        show_default=False,
     ),
 ]
-Mend = Annotated[str, typer.Option("--mend", help="repairs what --break broke", metavar="CMD", show_default=False)]
+Mend = Annotated[
+    str,
+    typer.Option("--mend", help="repairs what --break broke", metavar="CMD", callback=_given, show_default=False),
+]
 Endpoints = Annotated[
     list[str] | None,
     typer.Option(

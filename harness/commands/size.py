@@ -42,11 +42,14 @@ def in_words(plan: SizedPlan, costs: UnitCosts, host: HostLimits) -> str:
         f"  generator        {plan.generator_core:7.1%} of a core    broker {plan.broker_core:.1%} of a core (valkey's)",
         f"  descriptors      {plan.replica_descriptors:,} per replica, {plan.worker_descriptors:,} per worker (ulimit -n)",
         f"  ports            {plan.ports:,} of {host.ports * host.source_addresses:,} from a worker's host to each replica",
-        f"  network          {plan.replica_gbit_s:.2f} Gbit/s per replica, {plan.gbit_s / plan.workers * host.workers_per_host:.2f} per worker host",
+        f"  network          {plan.replica_gbit_s:.2f} Gbit/s per replica, {plan.host_gbit_s(host):.2f} per worker host",
         "",
         _verdict(plan),
         "Used share of each limit: " + "; ".join(f"{one.what} {one.share:.0%}" for one in plan.limits[:_NAMED]) + ".",
     ]  # fmt: skip
+    for name, count in (("replicas", plan.replicas), ("workers", plan.workers)):
+        if count > wanted.clients:
+            lines.append(f"{count - wanted.clients:,} of the {count:,} {name} have no client.")
     if plan.clients_per_replica > DEFAULT_MAX_CLIENTS:
         lines.append(
             f"Give the replicas FANBENCH_MAX_CLIENTS={plan.clients_per_replica + 100}: their default limit is {DEFAULT_MAX_CLIENTS:,}."

@@ -42,7 +42,7 @@ def _judged(stored: CapacityPoint, run: Run, axis: Axis, slo: Slo) -> CapacityPo
         lost=run.lost,
         why=why,
         judged=False if run.permanent else stored.judged or run.valid,
-        by_harness=not run.valid if "by_harness" in stored.model_fields_set else False,
+        by_harness=not run.valid or slo.hidden_by_clocks(run) if "by_harness" in stored.model_fields_set else False,
     )
 
 

@@ -41,6 +41,10 @@ class Findings:
     """Observations of the broker, and a fault's own figures."""
     unmet: str = ""
     """What the broker program did not do although a setting asked for it; empty if it did everything."""
+    ended_workers: tuple[str, ...] = ()
+    """The load workers that were there when measuring began, and not at the end."""
+    joined_workers: tuple[str, ...] = ()
+    """The other way round."""
 
 
 def assemble_run(contender: Contender, scenario: Scenario, number: int, findings: Findings) -> Run:
@@ -120,6 +124,9 @@ def _facts(scenario: Scenario, findings: Findings, histograms: Mapping[str, Hist
         cores=usable_cores(),
         stood_still_s=findings.window.stood_still_s,
         endpoint=findings.evidence.endpoint,
+        ended_workers=findings.ended_workers,
+        joined_workers=findings.joined_workers,
+        moved_clients=load.left,
         silent_replicas=sum(stats is None for stats in findings.evidence.stats),
         unmet=findings.unmet,
         visits=load.visits,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from core.clock import MAX_STEP_NS
-from core.contracts.load_result import VisitResult
+from core.contracts.load_result import WITHOUT_TOTALS, VisitResult
 from core.contracts.measures import Percentiles
 from core.fault import WHAT
 from core.scenario import Scenario
@@ -57,6 +57,12 @@ class Facts:
     cores: float
     stood_still_s: Mapping[str, float] = field(default_factory=dict)
     """How long a signal stopped one of its processes, by part."""
+    ended_workers: tuple[str, ...] = ()
+    """Load workers that ended while the run measured."""
+    joined_workers: tuple[str, ...] = ()
+    """Load workers that joined meanwhile."""
+    moved_clients: int = 0
+    """Clients that left a load worker, because another took them over."""
     silent_replicas: int = 0
     """Replicas that did not answer at the end: what they received and dropped is unknown."""
     endpoint: bool = False
@@ -141,6 +147,24 @@ def _visits(facts: Facts, visits: VisitResult) -> str | None:
     )
 
 
+def _workers(facts: Facts) -> str | None:
+    """A client that moves from one load worker to another misses events, which would count as the contender's losses."""
+    ended, joined = ", ".join(facts.ended_workers), ", ".join(facts.joined_workers)
+    if lost := [problem for problem in facts.load_problems if WITHOUT_TOTALS in problem]:
+        return "; ".join(lost)
+    if ended:
+        return (
+            f"load worker {ended} ended while the run measured; what its clients missed until others took them over is not the "
+            "contender's; find out what ended it, and repeat"
+        )
+    if joined and facts.moved_clients:
+        return (
+            f"load worker {joined} joined while the run measured, so that {facts.moved_clients} clients moved; what they missed meanwhile is "
+            "not the contender's; start all workers before the run, raise --workers-expected, and repeat"
+        )
+    return None
+
+
 def _wrong_bytes(facts: Facts) -> str | None:
     if facts.visits is None or not facts.visits.wrong:
         return None
@@ -148,7 +172,7 @@ def _wrong_bytes(facts: Facts) -> str | None:
 
 
 def _load(facts: Facts) -> str | None:
-    return facts.load_problems[0] if facts.load_problems else None
+    return next((problem for problem in facts.load_problems if WITHOUT_TOTALS not in problem), None)
 
 
 def _counts(facts: Facts) -> str | None:
@@ -240,6 +264,7 @@ CHECKS: tuple[Check, ...] = (
     _achieved,
     _generator_late,
     _parts,
+    _workers,
     _clients,
     _load,
     _wrong_bytes,
@@ -250,11 +275,11 @@ CHECKS: tuple[Check, ...] = (
     _unmet,
     _others,
 )
-UNDER_FAULTS: tuple[Check, ...] = (_stood_still, _load, _wrong_bytes, _counts, _negative, _clock)
+UNDER_FAULTS: tuple[Check, ...] = (_stood_still, _workers, _load, _wrong_bytes, _counts, _negative, _clock)
 """Checks that also apply during faults, when lateness, missing clients and failed publishes are findings."""
 
 
-WEATHER: tuple[Check, ...] = (_stood_still, _generator_late, _clock, _others)
+WEATHER: tuple[Check, ...] = (_stood_still, _workers, _generator_late, _clock, _others)
 """Problems that a noisy machine causes: such a run is worth repeating.
 
 A part at its limit would be at its limit again.

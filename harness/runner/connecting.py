@@ -21,15 +21,15 @@ def wait_connected(testbed: Testbed, longest_s: float) -> int:
         TransientError: no further client connected for `longest_s` seconds. FanbenchError: a program ended.
     """
     began_s, alive = time.monotonic(), testbed.alive()
-    with told_what_is_missing(testbed.load, alive):
+    with told_what_is_missing(testbed.load, alive, testbed.scenario.clients):
         connected = poll_growth("clients connected", longest_s, testbed.connected, testbed.scenario.clients, alive)
     testbed.figures["connecting_s"] = round(time.monotonic() - began_s, 3)
     return connected
 
 
 @contextmanager
-def told_what_is_missing(load: Load, alive: Sequence[Child]) -> Iterator[None]:
-    """Within this block clients connect. If they take too long, the error also says what those do that are not connected.
+def told_what_is_missing(load: Load, alive: Sequence[Child], wanted: int | None = None) -> Iterator[None]:
+    """Within this block clients connect, `wanted` in all. If they take too long, the error also says what those do that are not connected.
 
     Raises:
         TransientError: they took too long, or one of the children in `alive` ended.
@@ -39,7 +39,7 @@ def told_what_is_missing(load: Load, alive: Sequence[Child]) -> Iterator[None]:
     except TransientError as error:
         if any(child.returncode is not None for child in alive):
             raise
-        raise TransientError(f"{error}; {not_connected(load.status())}") from error
+        raise TransientError(f"{error}; {not_connected(load.status(), wanted)}") from error
 
 
 @contextmanager
@@ -58,8 +58,13 @@ def told_what_generator_said(generators: Sequence[Child]) -> Iterator[None]:
         raise TransientError(f"{error}; of the generator, {said}") from error
 
 
-def not_connected(status: LoadStatus) -> str:
-    """What the clients of the load that have no connection do, and the next step."""
+def not_connected(status: LoadStatus, wanted: int | None = None) -> str:
+    """What the clients of the load that have no connection do, or where they are if all are connected, and the next step."""
+    if wanted is not None and status.clients >= wanted:
+        return (
+            f"the load has {status.clients} connected clients, which is more than the replicas count: its addresses lead to other replicas, "
+            "too; name each replica behind --clients-at in --replicas-at"
+        )
     return (
         f"of the load's clients {status.clients} are connected, {status.connecting} have asked for a stream and have no answer yet, "
         f"{status.waiting} wait for their turn, as fewer at a time connect where answers come late, and the others failed and try again; if "

@@ -14,6 +14,7 @@ from core.errors import UsageError
 from core.join_settings import JoinSettings
 from core.scenario import Scenario
 from core.settings import read_settings
+from core.token import check_token
 from core.topics import expand_topics
 
 MASTER_AT = "127.0.0.1:5557"
@@ -53,7 +54,7 @@ class Deployment:
     @property
     def master_at(self) -> str:
         """The address at which Locust's master listens."""
-        return f"{self.master_host}:{self.master_port}"
+        return _at(self.master_host, self.master_port)
 
     def workload(self, scenario: Scenario, replicas_asked: int | None = None) -> Scenario:
         """Return the scenario with the deployment's number of replicas.
@@ -139,7 +140,7 @@ def parse_deployment(
     }
     if not replicas_at:
         for option, value in needs_replicas.items():
-            if value:
+            if value not in (None, ""):
                 raise UsageError(
                     f"{option} needs replicas that run elsewhere: give --replicas-at URL,URL, or leave it out"
                 )
@@ -172,7 +173,7 @@ def parse_deployment(
         mending,
         generators,
         joins_at,
-        os.environ.get("FANBENCH_LOAD_TOKEN", ""),
+        _token(),
         _joining(joins_at) if generators else None,
     )
 
@@ -183,6 +184,13 @@ def _joining(address: str) -> JoinSettings:
     found.require_guarded(f"--generators-at {address}", address.rpartition(":")[0].strip("[]"))
     found.conductor_tls()
     return found
+
+
+def _token() -> str:
+    try:
+        return check_token(os.environ.get("FANBENCH_LOAD_TOKEN", ""))
+    except ValueError as error:
+        raise UsageError(f"FANBENCH_LOAD_TOKEN: {error}; give the token of the replicas") from None
 
 
 def _urls(option: str, text: str) -> tuple[str, ...]:

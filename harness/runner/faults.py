@@ -16,6 +16,7 @@ from core.fault import LAST_SIGNS_S, TAIL_S, Fault, FaultKind
 from harness.runner import cluster_faults
 from harness.runner.deployment import Deployment
 from harness.runner.hearing import Hearing
+from harness.runner.own_commands import TIMEOUT_S
 from harness.runner.polling import poll
 from harness.runner.processes import ReplicaProcess, get
 from harness.runner.testbed import Testbed
@@ -119,10 +120,26 @@ def _clients_churn(testbed: Testbed, fault: Fault) -> Undo:
 
 
 def _deployment_break(testbed: Testbed, _fault: Fault) -> Undo:
+    """A command that fails, or is interrupted, may have broken something, so that `--mend` follows it in any case."""
     assert testbed.deployment is not None
     assert testbed.run_own is not None
-    testbed.run_own("--break", testbed.deployment.breaking)
-    return partial(testbed.run_own, "--mend", testbed.deployment.mending)
+    mend = partial(testbed.run_own, "--mend", testbed.deployment.mending)
+    try:
+        testbed.run_own("--break", testbed.deployment.breaking)
+    except BaseException as error:
+        _mend_after(error, mend)
+        raise
+    return mend
+
+
+def _mend_after(error: BaseException, mend: Undo) -> None:
+    """Mend because of this error, or of Ctrl-C; if that fails, too, add it to the error."""
+    try:
+        mend()
+    except FanbenchError as failed:
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(str(failed)) from failed
+        raise FanbenchError(f"{error}; then {failed}") from failed
 
 
 _BREAK: dict[FaultKind, Callable[[Testbed, Fault], Undo]] = {
@@ -185,6 +202,8 @@ class _ToUndo:
     undo: Undo
     hearing: Hearing | None
     """Undo it early, once all clients get events."""
+    outlives_run: bool = False
+    """Whether it stays broken after the run unless it is undone: everything else ends with the run's programs."""
 
     def due(self, elapsed_s: float) -> bool:
         return elapsed_s >= self.at_s or (self.hearing is not None and self.hearing.steady())
@@ -205,18 +224,18 @@ class Timeline:
 
     @property
     def longest_s(self) -> float:
-        """The latest possible end of the timeline in seconds, including restarts."""
+        """The latest possible end of the timeline in seconds, including restarts and the user's own commands."""
         last_s = max((at_s + fault.lasting_s for at_s, fault in self._to_begin), default=0.0)
-        return max(self._end_s, last_s + TAIL_S) + len(self._to_begin) * MENDING_S
+        mending_s = sum(2 * TIMEOUT_S if fault.of_deployment else MENDING_S for _, fault in self._to_begin)
+        return max(self._end_s, last_s + TAIL_S) + mending_s
 
     def step(self) -> bool:
         """Start and undo the faults that are due; return whether the measured phase is over, with all faults and the tail."""
         while self._to_begin and self._to_begin[0][0] <= self._elapsed_s():
             at_s, fault = self._to_begin.pop(0)
             undo = self._begin(fault)
-            self._to_undo.append(
-                _ToUndo(at_s + fault.lasting_s, undo, Hearing(self._stage) if fault.ends_early else None)
-            )
+            hearing = Hearing(self._stage) if fault.ends_early else None
+            self._to_undo.append(_ToUndo(at_s + fault.lasting_s, undo, hearing, fault.of_deployment))
         for entry in [entry for entry in self._to_undo if entry.due(self._elapsed_s())]:
             self._to_undo.remove(entry)
             entry.undo()
@@ -224,6 +243,16 @@ class Timeline:
             tail_s = TAIL_S if entry.hearing is None else LAST_SIGNS_S
             self._end_s = max(self._end_s, self._elapsed_s() + tail_s)
         return not self._to_begin and not self._to_undo and self._elapsed_s() >= self._end_s
+
+    def abandon(self, error: BaseException, say: Callable[[str], None]) -> None:
+        """The run ends early, because of this error: undo what would stay broken.
+
+        Raises the error with a further reason if something could not be undone.
+        """
+        for entry in [entry for entry in self._to_undo if entry.outlives_run]:
+            self._to_undo.remove(entry)
+            say("running --mend")
+            _mend_after(error, entry.undo)
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -13,12 +14,13 @@ from typing import IO
 from urllib.parse import quote
 
 from brokers.endpoint import Endpoint
+from brokers.redaction import hide
 from core.errors import FanbenchError, TransientError
 from core.plain_text import plain
-from harness.runner.processes import child_env
 
 TIMEOUT_S = 300.0
 _GRACE_S = 3.0
+_SECRET_NAME = re.compile(r"(?:PASSWORD|PASSWD|TOKEN|SECRET|KEY)\Z", re.IGNORECASE)
 
 
 def run_command(
@@ -31,7 +33,8 @@ def run_command(
 ) -> None:
     """Run a command in the shell, with `settings` as FANBENCH_* in its environment, and wait for its end.
 
-    Processes that it starts in the background keep running. Its output goes to `log`, without the endpoint's secrets.
+    It has the user's other variables, too: their deployment may need some, such as FANBENCH_TOKEN. Processes that it starts in the
+    background keep running. Its output goes to `log`, without the secrets of the endpoint and of the environment.
 
     Raises:
         FanbenchError: its exit code is not 0; the message contains the code and the last line of stderr.
@@ -41,7 +44,7 @@ def run_command(
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
-            env=child_env(settings),
+            env=os.environ | {f"FANBENCH_{name.upper()}": str(value) for name, value in settings.items()},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=words,
@@ -92,4 +95,5 @@ def _without_secrets(text: str, endpoint: Endpoint) -> str:
     """Hide the secrets, including their percent-encoded form in the URL."""
     for secret in endpoint.secrets:
         text = text.replace(quote(secret, safe=""), "***") if secret else text
-    return endpoint.hide_secrets(text)
+    known = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    return hide(text, endpoint.secrets | known)

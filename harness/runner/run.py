@@ -42,6 +42,8 @@ PROBED_HZ = 1_000.0
 """The minimum rate at which topics get their probes on a busy machine, in topics per second."""
 ENDS_HZ = 2_000.0
 """The minimum number of clients that Locust ends per second: 100,000 clients took more than 15 s."""
+LOST_WORKER_S = 30.0
+"""How long Locust's master may wait, in addition, for workers whose hosts are lost, before it names them."""
 AHEAD_S = 0.5
 """Delay before sessions start, so that generator and load both know the start time by then."""
 _STEP_S = 0.02
@@ -108,7 +110,7 @@ def run_once(
         rules = scenario.sessions
         clients = [] if rules else testbed.clients_of_topics()
         clock = ClockWatch()
-        window, reports = _measure(testbed, say, clock, patience)
+        window, reports, workers = _measure(testbed, say, clock, patience)
         say("draining")
         of_visits = expected_of_visits(rules) if rules else None
         known = Evidence(reports, [], clients, {}, contender.embedded, of_visits, testbed.at_endpoint)
@@ -119,11 +121,15 @@ def run_once(
         back = _all_back(testbed)
         if rules:  # no client was connected at the start
             grown_mb = testbed.grown_mb()
-        stats = testbed.stats()
-        load = testbed.load.finish(patience.end_s + scenario.clients / ENDS_HZ)
+        stats, workers_now = testbed.stats(), testbed.worker_names()
+        lost_s = LOST_WORKER_S if testbed.elsewhere else 0.0
+        load = testbed.load.finish(patience.end_s + scenario.clients / ENDS_HZ + lost_s)
     load = with_clocks_told(load) if testbed.elsewhere else load
     evidence = replace(known, stats=stats, client_causes=carried(load.causes, "causes"))
-    findings = Findings(evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures, unmet)
+    ended, joined = tuple(sorted(workers - workers_now)), tuple(sorted(workers_now - workers))
+    findings = Findings(
+        evidence, load, window, at_start, back, grown_mb, clock.farthest_ns, testbed.figures, unmet, ended, joined
+    )
     run = assemble_run(contender, scenario, number, findings)
     return replace(run, notes=_limits(run)) if run.lost else run
 
@@ -152,8 +158,10 @@ def _all_reached(testbed: Testbed) -> bool | None:
     return testbed.load.status().reached >= testbed.scenario.clients or None
 
 
-def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) -> tuple[Window, list[GeneratorReport]]:
-    """Start the schedule and follow it to its end; the window covers phase `measure`."""
+def _measure(
+    testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience
+) -> tuple[Window, list[GeneratorReport], set[str]]:
+    """Start the schedule and follow it to its end; the window covers phase `measure`, and begins with these load workers."""
     scenario = testbed.scenario
     starts_ns = time.time_ns() + (int(AHEAD_S * 1e9) if scenario.sessions else 0)
     if scenario.sessions and testbed.rules_file is not None:
@@ -167,11 +175,11 @@ def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) 
     say("measuring")
     if scenario.sessions:
         testbed.count_broker_connections()
-    sampler = testbed.sampler()
+    sampler, workers = testbed.sampler(), testbed.worker_names()
     sampler.start()
     try:
         if scenario.faults:
-            _break(testbed, clock)
+            _break(testbed, clock, say)
         reports = poll(
             "the generator's report",
             scenario.duration_s + patience.report_s,
@@ -183,12 +191,24 @@ def _measure(testbed: Testbed, say: Say, clock: ClockWatch, patience: Patience) 
     if scenario.faults:
         ended_ns = max(report.measure_ended_ns for report in reports)
         testbed.load.tell(LoadOrder(do="published", at_ns=ended_ns))
-    return window, reports
+    return window, reports, workers
 
 
-def _break(testbed: Testbed, clock: ClockWatch) -> None:
+def _break(testbed: Testbed, clock: ClockWatch, say: Say) -> None:
     """Run the faults. When all are undone and the tail is over, tell the generator to end."""
     timeline = Timeline(testbed.scenario.faults, testbed)
+    try:
+        _follow_faults(timeline, testbed, clock)
+    except BaseException as error:
+        timeline.abandon(error, say)
+        raise
+    if testbed.scenario.sessions:
+        return  # the schedule of sessions ends automatically, and the load knows when
+    for child in testbed.generators:
+        child.send_signal(signal.SIGUSR1)
+
+
+def _follow_faults(timeline: Timeline, testbed: Testbed, clock: ClockWatch) -> None:
     deadline_s = time.monotonic() + timeline.longest_s
     while not timeline.step():
         clock.look()
@@ -197,10 +217,6 @@ def _break(testbed: Testbed, clock: ClockWatch) -> None:
         if time.monotonic() > deadline_s:
             raise TransientError(f"the faults were not over in time; see the logs in {testbed.load.out.parent}")
         time.sleep(_STEP_S)
-    if testbed.scenario.sessions:
-        return  # the schedule of sessions ends automatically, and the load knows when
-    for child in testbed.generators:
-        child.send_signal(signal.SIGUSR1)
 
 
 def _reports(testbed: Testbed, clock: ClockWatch) -> list[GeneratorReport] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from brokers.contender import Broker, Contender
 from brokers.registry import open_endpoint
 from core.contracts.codec import read
 from core.contracts.generator_status import GeneratorStatus
-from core.errors import TransientError
+from core.errors import FanbenchError, TransientError
 from core.process import Child
 from core.scenario import Scenario
 from harness.runner.deployment import Deployment
@@ -55,10 +56,11 @@ def set_up_elsewhere(
     Return when replicas and workers are ready.
 
     Raises:
-        FanbenchError: the command failed, a replica is not ready at that broker, or workers did not connect.
+        FanbenchError: the master cannot listen, the command failed, a replica is not ready at that broker, or workers did not connect.
         UsageError: the scenario cannot be run with this contender or transport.
     """
     rules_file = write_rules(contender, scenario, folder, transport)
+    require_master_port(deployment)
     replicas, run_own = give_broker(contender, scenario, broker, folder, deployment, say)
     settings = publishing(contender, scenario, broker, deployment, rules_file) | joining(deployment, folder)
     generator, report = start_generator(settings, folder)
@@ -86,6 +88,26 @@ def set_up_elsewhere(
         deployment=deployment,
         generators_status=generators_status(folder) if deployment.generators else None,
     )
+
+
+def require_master_port(deployment: Deployment) -> None:
+    """Check that Locust's master can listen, before the user's deployment is changed for it.
+
+    Raises:
+        FanbenchError: the address is not one of this machine, or its port is taken.
+    """
+    host = "" if deployment.master_host == "*" else deployment.master_host
+    try:
+        found = socket.getaddrinfo(
+            host or None, deployment.master_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, _, _, _, place = found[0]
+        socket.create_server(place[:2], family=family).close()
+    except OSError as error:
+        raise FanbenchError(
+            f"--master-at {deployment.master_at}: {error.strerror or error}; give an address of this machine, or 0.0.0.0 for all, and a port that "
+            "no other program uses (`ss -ltnp` shows them)"
+        ) from error
 
 
 def generators_status(folder: Path) -> Path:
@@ -145,7 +167,7 @@ def give_broker(
         run_own("--deploy", deployment.deploy)
     say("waiting for replicas")
     replicas = tuple(ReplicaElsewhere(url, deployment.token) for url in deployment.replicas)
-    wait_until_ready(replicas, endpoint)
+    wait_until_ready(replicas, endpoint, deployed=bool(deployment.deploy))
     return replicas, run_own
 
 

@@ -133,6 +133,10 @@ class Testbed:
             return self.load.status().clients
         return sum(stats.clients for stats in self.stats() if stats is not None)
 
+    def worker_names(self) -> set[str]:
+        """The load workers that take part; none where one process holds all clients."""
+        return {worker.name for worker in self.load.status().workers}
+
     def visitors(self) -> int:
         """Users that are ready to visit sessions."""
         return self.load.status().visitors

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from brokers.contender import Contender
 from brokers.endpoint import redact
@@ -113,8 +114,10 @@ def run_jobs(
         else:
             _run_all(RetryQueue(jobs, repeats, spare_rounds), results, console, line, until)
         complete = True
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupted:
         console.print("[yellow]interrupted: the finished runs are kept, marked incomplete[/]")
+        if str(interrupted):  # something stays broken in the user's deployment
+            console.print(escape(str(interrupted)), highlight=False)
     finally:
         folder = results.finish(complete=complete)
     return FinishedJobs(folder, results.comparison)

@@ -52,6 +52,10 @@ class HostLimits:
     workers_per_host: int = 1
     link_gbit: float = 10.0
 
+    def workers_of(self, workers: int) -> int:
+        """The load processes on one host, if there are that many in all."""
+        return min(self.workers_per_host, workers)
+
 
 class UsedShare(NamedTuple):
     """The used share of a limit: 1.0 means that all of it is used."""
@@ -85,6 +89,10 @@ class SizedPlan:
     limits: tuple[UsedShare, ...]
     """The fullest first."""
 
+    def host_gbit_s(self, host: HostLimits) -> float:
+        """What all load processes of one host receive."""
+        return self.gbit_s / self.workers * host.workers_of(self.workers)
+
     @property
     def fits(self) -> bool:
         """Whether no limit is exceeded."""
@@ -100,14 +108,15 @@ def size(wanted: WantedLoad, units: UnitCosts, host: HostLimits) -> SizedPlan:
     """Make the plan for a load.
 
     Raises:
-        UsageError: the events alone fill a core of a replica or of a load process.
+        UsageError: the events of a single client fill a core of a replica or of a load process, or a number is not finite.
     """
-    replicas = wanted.replicas or _replicas(wanted, units)
+    for option, value in (("--rate", wanted.rate_hz), ("--link-gbit", host.link_gbit)):
+        if not math.isfinite(value):
+            raise UsageError(f"{option} {value}: give a finite number")
+    replicas = wanted.replicas or _replicas(wanted, units, host)
     workers = wanted.workers or _workers(wanted, units, host, replicas)
     at_replica, at_worker = math.ceil(wanted.clients / replicas), math.ceil(wanted.clients / workers)
     events_hz = wanted.events_hz
-    # A worker reads each event once from every replica to which it has clients.
-    worker_events_hz = events_hz * min(replicas, at_worker)
     gbit_s = wanted.deliveries_hz * _bytes(wanted, units) * 8 / 1e9
     plan = SizedPlan(
         wanted=wanted,
@@ -115,15 +124,15 @@ def size(wanted: WantedLoad, units: UnitCosts, host: HostLimits) -> SizedPlan:
         workers=workers,
         clients_per_replica=at_replica,
         clients_per_worker=at_worker,
-        replica_core=_core(units.replica, at_replica * wanted.rate_hz, events_hz),
-        worker_core=_core(units.worker, at_worker * wanted.rate_hz, worker_events_hz),
+        replica_core=_core(units.replica, wanted, at_replica, wanted.topics),
+        worker_core=_core(units.worker, wanted, at_worker, replicas * wanted.topics),
         generator_core=events_hz * units.generator.event_us / US_PER_S,
-        broker_core=events_hz * (units.broker.event_us + replicas * units.broker.copy_us) / US_PER_S,
+        broker_core=_broker_core(units, wanted, replicas),
         replica_mb=_mb(units.replica, at_replica),
         worker_mb=_mb(units.worker, at_worker),
         replica_descriptors=at_replica + SPARE_DESCRIPTORS,
         worker_descriptors=at_worker + SPARE_DESCRIPTORS,
-        ports=math.ceil(at_worker * host.workers_per_host / replicas),
+        ports=math.ceil(at_worker * host.workers_of(workers) / replicas),
         gbit_s=gbit_s,
         replica_gbit_s=gbit_s / replicas,
         limits=(),
@@ -131,8 +140,29 @@ def size(wanted: WantedLoad, units: UnitCosts, host: HostLimits) -> SizedPlan:
     return _with_limits(plan, host)
 
 
-def _core(units: ProgramUnits, deliveries_hz: float, events_hz: float) -> float:
-    return (deliveries_hz * units.delivery_us + events_hz * units.event_us) / US_PER_S
+def _core(units: ProgramUnits, wanted: WantedLoad, clients: int, streams: int) -> float:
+    """The used share of a core with that many clients.
+
+    It receives each event once in every stream that has a client here: in a replica, the topics; in a load process, the topics of each
+    replica. With few clients, most streams have none.
+    """
+    each_us = clients * units.delivery_us + min(streams, clients) * units.event_us
+    return wanted.rate_hz * each_us / US_PER_S
+
+
+def _most_clients(units: ProgramUnits, wanted: WantedLoad, streams: int) -> int:
+    """The largest number of clients that a process carries below its limit of a core; 0 if not even one."""
+    left_us = MAX_CORE * US_PER_S / wanted.rate_hz
+    apart = math.floor(left_us / (units.delivery_us + units.event_us))
+    if apart <= streams:
+        return apart
+    return max(streams, math.floor((left_us - streams * units.event_us) / units.delivery_us))
+
+
+def _broker_core(units: UnitCosts, wanted: WantedLoad, replicas: int) -> float:
+    """The broker sends each event once to each replica that has a client of its topic."""
+    copies_hz = wanted.rate_hz * min(wanted.topics * replicas, wanted.clients)
+    return (wanted.events_hz * units.broker.event_us + copies_hz * units.broker.copy_us) / US_PER_S
 
 
 def _mb(units: ProgramUnits, clients: int) -> float:
@@ -143,27 +173,26 @@ def _bytes(wanted: WantedLoad, units: UnitCosts) -> float:
     return units.wire.frame_bytes + wanted.payload_bytes - 200 + units.wire.packet_bytes
 
 
-def _replicas(wanted: WantedLoad, units: UnitCosts) -> int:
-    left = MAX_CORE - _core(units.replica, 0, wanted.events_hz)
-    if left <= 0:
+def _replicas(wanted: WantedLoad, units: UnitCosts, host: HostLimits) -> int:
+    most = _most_clients(units.replica, wanted, wanted.topics)
+    if most < 1:
         raise UsageError(
-            f"{wanted.events_hz:g} events/s: a replica receives every event, and these alone fill its core; lower --rate or --topics"
+            f"{wanted.rate_hz:g} events/s at each client: those of a single client fill the core of its replica; lower --rate"
         )
-    by_cpu = wanted.deliveries_hz * units.replica.delivery_us / US_PER_S / left
-    return max(1, math.ceil(by_cpu), math.ceil(wanted.clients / DEFAULT_MAX_CLIENTS))
+    return math.ceil(wanted.clients / min(most, DEFAULT_MAX_CLIENTS, host.descriptors - SPARE_DESCRIPTORS))
 
 
 def _workers(wanted: WantedLoad, units: UnitCosts, host: HostLimits, replicas: int) -> int:
-    left = MAX_CORE - _core(units.worker, 0, wanted.events_hz * replicas)
-    if left <= 0:
+    most = _most_clients(units.worker, wanted, replicas * wanted.topics)
+    if most < 1:
         raise UsageError(
-            f"{wanted.events_hz:g} events/s of {replicas} replicas: reading each event once from each fills a core; "
-            "lower --rate, --topics or --replicas"
+            f"{wanted.rate_hz:g} events/s at each client: those of a single client fill the core of a load process; lower --rate"
         )
-    by_cpu = wanted.deliveries_hz * units.worker.delivery_us / US_PER_S / left
-    by_descriptors = wanted.clients / (host.descriptors - SPARE_DESCRIPTORS)
-    by_ports = wanted.clients * host.workers_per_host / (host.ports * host.source_addresses * replicas)
-    return max(1, math.ceil(by_cpu), math.ceil(by_descriptors), math.ceil(by_ports))
+    enough = math.ceil(wanted.clients / min(most, host.descriptors - SPARE_DESCRIPTORS))
+    most_of_host = host.ports * host.source_addresses * replicas
+    if wanted.clients > most_of_host:
+        enough = max(enough, math.ceil(wanted.clients * host.workers_per_host / most_of_host))
+    return enough
 
 
 def _with_limits(plan: SizedPlan, host: HostLimits) -> SizedPlan:
@@ -183,7 +212,7 @@ def _with_limits(plan: SizedPlan, host: HostLimits) -> SizedPlan:
         UsedShare("a replica's link", plan.replica_gbit_s / host.link_gbit, "give more --replicas on separate hosts"),
         UsedShare(
             "a worker host's link",
-            plan.gbit_s / plan.workers * host.workers_per_host / host.link_gbit,
+            plan.host_gbit_s(host) / host.link_gbit,
             "spread workers over more hosts",
         ),
     ]  # fmt: skip

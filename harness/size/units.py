@@ -15,7 +15,7 @@ MODEL = "harness/size/units.toml, which docs/scale.md describes"
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ProgramUnits(_Table):

@@ -45,7 +45,13 @@ class Site:
             self.start(number)
         if self.proxy == "nginx":
             nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
-            self._child = start_proxy(nginx, self.port, self.replica_ports, self._folder, self._children).child
+            self._child = start_proxy(
+                nginx,
+                f"127.0.0.1:{self.port}",
+                [f"127.0.0.1:{port}" for port in self.replica_ports],
+                self._folder,
+                self._children,
+            ).child
         else:
             self._child = self._start_caddy(tries=3)
         return self

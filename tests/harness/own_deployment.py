@@ -36,6 +36,8 @@ class Host:
 
 
 HERE = Host()
+COUNTS = "counts.jsonl"
+"""The file with the counts of replicas that were ended, one on a line."""
 
 
 class OwnDeployment:
@@ -47,8 +49,9 @@ class OwnDeployment:
         replicas: Sequence[Host] = (HERE, HERE),
         workers: Sequence[Host] = (HERE, HERE),
         master: str = "127.0.0.1",
+        proxy: Host = HERE,
     ) -> None:
-        self.folder = folder
+        self.folder, self.proxy = folder, proxy
         self.replicas, self.workers, self.master = replicas, workers, master
         self.ports = free_ports(2)
         self.proxy_port, self.master_port = free_ports(2)
@@ -69,7 +72,7 @@ class OwnDeployment:
         """The options for fanbench."""
         replicas = ",".join(self.urls)
         return [
-            "--replicas-at", replicas, "--clients-at", f"http://127.0.0.1:{self.proxy_port}",
+            "--replicas-at", replicas, "--clients-at", f"http://{self.proxy.address}:{self.proxy_port}",
             "--workers-expected", str(len(self.workers)), "--master-at", f"{self.master}:{self.master_port}", "--run-name", "mine",
             "--deploy", self.deploy,
         ]  # fmt: skip
@@ -127,7 +130,9 @@ class OwnDeployment:
     def start_proxy(self) -> None:
         """Start nginx in front of both; return once a replica answers."""
         nginx = find_nginx() or missing("nginx is not installed; run `make brokers`")
-        start_proxy(nginx, self.proxy_port, self.ports, self.folder, self._children)
+        listen = f"{self.proxy.address}:{self.proxy_port}"
+        behind = [url.removeprefix("http://") for url in self.urls]
+        start_proxy(nginx, listen, behind, self.folder, self._children, self.proxy.enter)
 
     def worker(self) -> psutil.Process:
         """The first worker's current process."""
@@ -136,6 +141,16 @@ class OwnDeployment:
     def stats(self) -> list[ReplicaStats]:
         """The replicas' counts, which outlive every run."""
         return [decode(ReplicaStats, httpx.get(f"{url}/stats", timeout=20).content, url) for url in self.urls]
+
+    def counts(self, stream: str) -> list[int]:
+        """What each replica that ever received the stream received of its measured events: those that ended, and those that run."""
+        path = self.folder / COUNTS
+        ended = [decode(ReplicaStats, line, COUNTS) for line in path.read_text().splitlines()] if path.exists() else []
+        return [
+            sum(counts.measure for counts in stats.received[stream].values())
+            for stats in (*ended, *self.stats())
+            if stream in stats.received
+        ]
 
     def close(self) -> None:
         for supervisor in self._supervisors:
@@ -165,7 +180,9 @@ def end(pid_file: Path) -> None:
 
 def restart(folder: Path, places: list[tuple[int, str, *tuple[str, ...]]]) -> None:
     """What the command does: restart each replica with this environment at its port, address and host."""
-    for port, *_ in places:
+    for port, address, *_ in places:
+        with contextlib.suppress(httpx.TransportError), (folder / COUNTS).open("a", encoding="utf-8") as counts:
+            counts.write(httpx.get(f"http://{address}:{port}/stats", timeout=20).text.strip() + "\n")
         end(folder / f"{port}.pid")
     for number, (port, address, *enter) in enumerate(places, start=1):
         own = {"FANBENCH_HOST": address, "FANBENCH_PORT": str(port), "FANBENCH_SERVER": f"replica-{number}"}

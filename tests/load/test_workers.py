@@ -13,6 +13,7 @@ import pytest
 
 from tests.load.swarm import START_S, swarm
 from tests.server.program import running
+from tests.truth.measuring import ROOT
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("integration")
@@ -190,8 +191,9 @@ def test_a_run_accepts_only_its_own_workers(started, replica, tmp_path):
         late = second.processes(2, 70)
         assert late.wait() == 1
         assert "rejects this worker" in late.text
-        stranger = second.worker("--run-name", "another")
-        assert stranger.wait() == 1
+        strangers = second.worker("--run-name", "another"), second.worker("-f", str(ROOT / "load" / "ws.py"))
+        assert [stranger.wait() for stranger in strangers] == [1, 1]
+        assert "its clients connect by WS, those of this master by SSE; start it" in strangers[1].text
     assert started.status()["clients"] == replica.stats().clients == 50
     started.wait_status("deliveries", 50)
     one.end()

@@ -56,6 +56,18 @@ def test_the_sentences_of_the_gate(now: list[float], rule: str, failed: bool, sa
     assert in_words([finding]).endswith("gate passed") is not failed
 
 
+@pytest.mark.parametrize(("bound_ms", "failed"), [(0.4, True), (0.6, False)])
+def test_a_change_that_is_under_ten_times_the_clocks_bound_is_not_judged(bound_ms: float, failed: bool) -> None:
+    now = measured(around(20, 0.001, 3))
+    for run in now.runs:
+        run.figures["latency_bound_ms"] = bound_ms
+    (finding,) = gate(around(15, 0.001, 1), "p99_ms>+15%").check(now)
+    assert finding.failed is failed
+    assert ("was not judged: the hosts' clocks are known within 4.0% of the figure only" in finding.words) is not failed
+    (by_core,) = BaselineGate(now, (Rule.parse("server_cpu_s>+15%"),)).check(now)
+    assert "clocks" not in by_core.words
+
+
 @pytest.mark.slow
 def test_an_equal_run_rarely_fails_the_gate() -> None:
     failures = sum(

@@ -101,6 +101,16 @@ def test_a_loss_is_reported_with_its_causes_the_largest_first() -> None:
     assert words in said(*runs)
 
 
+def test_figures_of_several_hosts_carry_their_clocks_bounds() -> None:
+    bounds = [{"latency_bound_ms": 0.2, "broker_bound_ms": 0.31}, {"latency_bound_ms": 0.25, "broker_bound_ms": 0.3}]
+    runs = [made_up.run("valkey", number, figures=figures) for number, figures in enumerate(bounds, 1)]
+    assert (
+        "By the hosts' clocks, each latency is exact to 0.25 ms and the broker hop to 0.31 ms (the widest bound of any run)."
+        in said(*runs)
+    )
+    assert "clocks" not in said(made_up.run())
+
+
 def test_refused_runs_do_not_count_but_are_reported() -> None:
     runs = [made_up.run("valkey", r) for r in FIVE]
     runs += [made_up.run("nats", r, fanout_ms=1, problems=("generator late",)) for r in FIVE]

@@ -63,6 +63,15 @@ def test_a_run_is_judged_unless_the_machine_disturbed_it(run: Run, held: bool, j
     assert bool(point.why) is not held
 
 
+@pytest.mark.parametrize(("bound_ms", "held"), [(0.0, True), (1e6, False)])
+def test_an_objective_closer_than_the_clocks_are_known_is_the_harness_limit(bound_ms: float, held: bool) -> None:
+    point = judge(made_up.run(figures={"latency_bound_ms": bound_ms}), SLO, 50, cores=2)
+    assert (point.held, point.judged, point.by_harness) == (held, True, not held)
+    assert ("by the hosts' clocks" in point.why) is not held
+    slow = judge(made_up.run(fanout_ms=90.0, figures={"latency_bound_ms": bound_ms}), SLO, 50, cores=2)
+    assert not slow.by_harness
+
+
 def test_a_late_generator_is_the_loads_fault_only_if_the_load_fills_the_machine() -> None:
     late = made_up.run(problems=LATE, disturbed=True, usage=FULL)  # 1.8 cores in all
     assert not by_weather(late, cores=2)

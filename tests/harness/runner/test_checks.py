@@ -68,6 +68,10 @@ def test_with_sessions_no_advice_names_an_option_that_is_refused(change):
     assert "--clients" not in problem
 
 
+def test_a_worker_that_joins_and_takes_no_client_is_none():
+    assert problems(replace(GOOD, joined_workers=("w4",))) == ()
+
+
 def test_losses_are_findings_and_do_not_refuse_the_run():
     some = replace(GOOD, delivered=15_990, received=15_990, found_missing=10, histogram_counts={"latency": 15_990})
     assert problems(some) == ()
@@ -91,7 +95,8 @@ def test_losses_are_findings_and_do_not_refuse_the_run():
         ({"delivered": 16_001}, ["do not add up", "another generator"]),
         ({"found_missing": 3}, ["do not add up", "lack 3"]),
         ({"received": 15_999}, ["ledgers have 15999"]),
-        ({"load_problems": ("a worker ended without its totals",)}, ["a worker ended"]),
+        ({"load_problems": ("worker w1 ended without its totals",)}, ["worker w1 ended without its totals"]),
+        ({"load_problems": ("a clock was set", "another")}, ["a clock was set"]),
         ({"histogram_counts": {"latency": 15_999}}, ["histogram 'latency' has 15999"]),
         ({"negative": 2}, ["2 latencies below zero", "synchronise"]),
         ({"clock_step_ns": 10_000_000}, ["+10.0 ms", "adjusts the clock"]),
@@ -99,6 +104,12 @@ def test_losses_are_findings_and_do_not_refuse_the_run():
         ({"failed_publishes": 4}, ["4 publishes failed"]),
         ({"unmet": "90 of 500 background commits"}, ["90 of 500 background commits"]),
         ({"stood_still_s": {"server": 1.5}}, ["a replica was stopped for about 1.5 s", "SIGSTOP", "repeat"]),
+        (
+            {"ended_workers": ("w1",), "load_problems": ("worker w1 ended without its totals: its …",)},
+            ["worker w1 ended without its totals"],
+        ),
+        ({"ended_workers": ("w1",)}, ["load worker w1 ended while the run measured", "repeat"]),
+        ({"joined_workers": ("w4",), "moved_clients": 9}, ["load worker w4 joined", "9 clients moved"]),
         ({"silent_replicas": 1}, ["1 of 2 replicas did not answer"]),
         ({"others_cores": 0.6}, ["0.60 of 2 cores", "limit 0.30", "doctor"]),
     ],

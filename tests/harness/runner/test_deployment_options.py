@@ -1,17 +1,24 @@
 """The valid options of a deployment, and the error for each invalid one."""
 
+import socket
+from pathlib import Path
+
 import pytest
+import yaml
 
 from brokers.contender import Broker
 from brokers.contenders import find_contender
-from core.errors import UsageError
+from core.contracts.session_rules import SessionRules
+from core.errors import FanbenchError, UsageError
 from core.fault import KINDS, Fault
+from core.ports import free_port
 from core.scenario import Scenario
 from generator.settings import GeneratorSettings
+from harness.commands.faults import choose_faults
 from harness.runner.deployment import Deployment, parse_deployment
 from harness.runner.faults import impossible
-from harness.runner.processes import child_env
-from harness.runner.set_up_elsewhere import joining, publishing
+from harness.runner.processes import child_env, history_limits, replica_limits
+from harness.runner.set_up_elsewhere import joining, publishing, require_master_port
 
 TWO = "http://a:8000,http://b:8000"
 NATS = find_contender("nats://10.0.0.5")
@@ -52,7 +59,7 @@ def test_clients_connect_to_the_replicas_unless_told_otherwise():
         ("http://a:8000", "http://b:8000"), ("http://a:8000", "http://b:8000"), 1, "127.0.0.1", 5557
     )
     assert parsed(clients_at="http://proxy/", master_at="[::]:7000").clients_at == ("http://proxy",)
-    assert parsed(master_at="[::]:7000").master_at == ":::7000"
+    assert parsed(master_at="[::]:7000").master_at == "[::]:7000"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,8 @@ def test_clients_connect_to_the_replicas_unless_told_otherwise():
         ({"replicas_at": "http://a,http://a/"}, "--replicas-at http://a: occurs twice"),
         ({"replicas_at": "http://a:port"}, "give http://HOST:PORT"),
         ({"clients_at": "http://me:s3cret@proxy"}, "--clients-at http://me:\\*\\*\\*@proxy: give"),
+        ({"replicas_at": "", "workers": 0}, "--workers-expected needs replicas"),
+        ({"replicas_at": "", "generators": 0}, "--generators-expected needs replicas"),
         ({"workers": 0}, "--workers-expected 0: must be at least 1"),
         ({"master_at": "5557"}, "--master-at 5557: give HOST:PORT"),
         ({"run_name": "a b"}, "--run-name 'a b': up to 64"),
@@ -78,6 +87,28 @@ def test_clients_connect_to_the_replicas_unless_told_otherwise():
 def test_an_impossible_combination_is_refused_with_the_reason(given, words):
     with pytest.raises(UsageError, match=words):
         parsed(**given)
+
+
+def test_a_token_that_no_replica_can_have_is_refused(monkeypatch):
+    monkeypatch.setenv("FANBENCH_LOAD_TOKEN", "s3cret\n")
+    with pytest.raises(UsageError, match="FANBENCH_LOAD_TOKEN: a token is printable text"):
+        parsed()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "*"])
+def test_a_master_at_a_free_port_can_listen(host):
+    require_master_port(parsed(master_at=f"{host}:{free_port()}"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no.such.host.invalid"])
+def test_a_master_that_cannot_listen_is_an_error_before_anything_is_deployed(host):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            FanbenchError, match=f"--master-at {host}:{port}: .*; give an address of this machine"
+        ) as raised:
+            require_master_port(parsed(master_at=f"{host}:{port}"))
+    assert not raised.value.transient
 
 
 def test_the_workload_has_as_many_replicas_as_there_are():
@@ -134,6 +165,24 @@ def test_where_other_machines_may_join_a_secret_is_needed(monkeypatch, tmp_path)
 def test_an_unmeasurable_run_is_refused_with_the_reason(contenders, transports, words):
     with pytest.raises(UsageError, match=words):
         parsed().require_usable(contenders, transports)
+
+
+def test_a_command_that_no_named_fault_runs_is_refused():
+    broken = parsed(breaking="x", mending="y")
+    with pytest.raises(UsageError, match=r"--break and --fault clients-cut: .*add --fault deployment-break"):
+        choose_faults(["clients-cut"], 2.0, None, None, contenders=[NATS], deployment=broken)
+    assert choose_faults(["clients-cut", "deployment-break"], 2.0, None, None, contenders=[NATS], deployment=broken)
+    assert choose_faults(["clients-cut"], 2.0, None, None, contenders=[NATS], deployment=parsed())
+
+
+def test_the_file_for_several_hosts_passes_on_what_a_run_needs():
+    text = (Path(__file__).parents[3] / "deploy" / "compose" / "hosts.yml").read_text(encoding="utf-8")
+    passed_on = set(yaml.safe_load(text)["services"]["replica"]["environment"])
+    rules = SessionRules(
+        arrivals_hz=1, lifetime_s=(1, 2), rate_hz=(1, 2), payload_bytes=(4, 8), warmup_s=0, duration_s=1
+    )
+    needed = {"broker_url", "delivery", *replica_limits(Scenario()), *history_limits(rules)}
+    assert {f"FANBENCH_{name.upper()}" for name in needed} <= passed_on
 
 
 def test_in_a_deployment_fanbench_only_causes_client_faults():

@@ -33,6 +33,25 @@ def test_it_has_the_broker_the_delivery_and_the_replicas_settings(run, tmp_path)
     assert (tmp_path / "told").read_text() == f"{URL} at-most-once 7"
 
 
+def test_the_users_own_variables_reach_it_and_the_runs_settings_win(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FANBENCH_TOKEN", "of-the-replicas")
+    monkeypatch.setenv("FANBENCH_IMAGE", "registry/fanbench:2")
+    monkeypatch.setenv("FANBENCH_BROKER_URL", "nats://somewhere-else")
+    run(f'printf %s "$FANBENCH_TOKEN $FANBENCH_IMAGE $FANBENCH_BROKER_URL" > {tmp_path}/told')
+    assert (tmp_path / "told").read_text() == f"of-the-replicas registry/fanbench:2 {URL}"
+
+
+def test_secrets_of_the_environment_are_not_in_the_log(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FANBENCH_TOKEN", "of-the-replicas")
+    monkeypatch.setenv("PGPASSWORD", "m4rked-w0rd")
+    with pytest.raises(FanbenchError) as raised:
+        run("env; echo the token of-the-replicas is wrong >&2; exit 1")
+    written = f"{raised.value}{(tmp_path / 'log').read_text()}"
+    assert "FANBENCH_TOKEN=***" in written
+    assert "of-the-replicas" not in written
+    assert "m4rked-w0rd" not in written
+
+
 def test_a_failure_has_the_exit_code_and_the_last_line_of_stderr(run, tmp_path):
     with pytest.raises(FanbenchError, match="--deploy: the command ended with exit code 3: no such pod; ") as raised:
         run("echo out; echo first >&2; echo no such pod >&2; echo >&2; exit 3")

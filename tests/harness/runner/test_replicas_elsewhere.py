@@ -1,5 +1,6 @@
 """Replicas that somebody else runs: what each reports, what is subtracted, their CPU, and what nobody watched."""
 
+import itertools
 import socket
 import threading
 from contextlib import contextmanager
@@ -8,10 +9,18 @@ import pytest
 
 from brokers.registry import open_endpoint
 from core.contracts.clock import ClockComparison
+from core.contracts.codec import encode
 from core.contracts.measures import PhaseCounts
+from core.errors import FanbenchError
 from core.ports import free_port
 from harness.results.run_record import Usage
-from harness.runner.replicas_elsewhere import NotReadyError, ReplicaElsewhere, since, wait_until_ready
+from harness.runner.replicas_elsewhere import (
+    NotReadyError,
+    ReplicaElsewhere,
+    _same_broker,
+    since,
+    wait_until_ready,
+)
 from harness.runner.watch_elsewhere import Followed, ProcessFigures, replica_figures, together, with_clocks_told
 from tests.core.contracts.made_up import load_result, replica_stats
 from tests.server.program import SseClient, running
@@ -57,8 +66,61 @@ def test_one_that_does_not_answer_is_named():
 
 def test_two_addresses_of_one_replica_are_refused(replica):
     twice = [here(replica), ReplicaElsewhere(f"http://localhost:{replica.port}")]
-    with pytest.raises(NotReadyError, match="all have the name replica-1: give each replica its own FANBENCH_SERVER"):
+    with pytest.raises(
+        FanbenchError, match="all have the name replica-1: give each replica its own FANBENCH_SERVER"
+    ) as raised:
         wait_until_ready(twice, MEMORY, 30)
+    assert not raised.value.transient, "another attempt would fail in the same way"
+
+
+def test_without_a_command_another_broker_is_an_error_at_once(replica):
+    other = open_endpoint("nats://10.0.0.5", "at-most-once")[1]
+    with pytest.raises(FanbenchError) as raised:
+        wait_until_ready([here(replica)], other, 600, deployed=False)
+    assert "restart it with that FANBENCH_BROKER_URL, or give --deploy" in str(raised.value)
+    assert not raised.value.transient
+
+
+@pytest.mark.parametrize(
+    ("named", "given", "same"),
+    [
+        ("nats://b1", "nats://B1:4222/", True),
+        ("redis://me:***@b1:6379", "redis://me:m4rked-w0rd@b1", True),
+        ("redis://b1?run_name=a", "redis://b1?run_name=b", False),
+        ("redis://b1", "redis://b2", False),
+        ("redis://b1:6380", "redis://b1", False),
+        ("redis://b1/1", "redis://b1", False),
+        ("redis://you:***@b1", "redis://me:m4rked-w0rd@b1", False),
+        ("mqtt://b1", "nats://b1", False),
+        ("no broker", "nats://b1", False),
+    ],
+)
+def test_a_broker_is_the_same_however_its_url_is_written(named, given, same):
+    assert _same_broker(named, open_endpoint(given, "at-most-once")[1]) is same
+
+
+def test_an_address_that_leads_to_several_replicas_is_refused():
+    bodies = [
+        encode(replica_stats(server=name, broker="memory://", delivery="at-most-once", clients=0)).encode()
+        for name in ("replica-1", "replica-2")
+    ]
+    answers = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body) for body in bodies]
+    with (
+        answering(*answers) as (url, _),
+        pytest.raises(FanbenchError, match=f"{url} leads to several replicas, replica-. and replica-.*--clients-at"),
+    ):
+        wait_until_ready([ReplicaElsewhere(url)], MEMORY, 600, deployed=False)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("401 Unauthorized", "FANBENCH_LOAD_TOKEN"), ("404 Not Found", "--clients-at")]
+)
+def test_what_no_attempt_changes_is_not_tried_again(status, words):
+    with answering(f"HTTP/1.1 {status}\r\nContent-Length: 9\r\n\r\n<b>\r\n</b>".encode()) as (url, _):
+        with pytest.raises(FanbenchError, match=words) as raised:
+            wait_until_ready([ReplicaElsewhere(url)], MEMORY, 0)
+        assert not raised.value.transient
+        assert ": <b> </b>; " in str(raised.value), "in one line"
 
 
 def test_a_foreign_client_would_be_counted(replica):
@@ -102,9 +164,9 @@ def test_a_restart_is_noticed_although_all_clients_returned(again):
 
 
 @contextmanager
-def answering(answer):
-    """A port at which each request gets these bytes; and the heads of the requests."""
-    heads = []
+def answering(*answers):
+    """A port at which requests get these bytes in turn; and the heads of the requests."""
+    heads, turn = [], itertools.cycle(answers)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
@@ -115,7 +177,7 @@ def answering(answer):
                     return
                 with connection:
                     heads.append(connection.recv(65_536).decode())
-                    connection.sendall(answer)
+                    connection.sendall(next(turn))
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -142,6 +204,12 @@ def test_an_invalid_metrics_page_reports_nothing():
     for body in (b"\xff\xfe", b"a {b c"):
         with answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)) as (url, _):
             assert replica_figures(ReplicaElsewhere(url)) is None
+
+
+def test_a_token_may_have_any_letters():
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (url, heads):
+        assert ReplicaElsewhere(url, "пароль").ask("/stats") == b"{}"
+    assert "Authorization: Bearer пароль" in heads[0]
 
 
 def test_nobody_else_receives_the_token():

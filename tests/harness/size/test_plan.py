@@ -83,9 +83,51 @@ def test_more_source_addresses_give_more_ports():
     assert (one.fits, two.fits) == (False, True)
 
 
-def test_events_that_alone_fill_a_core_are_refused():
-    with pytest.raises(UsageError, match="a replica receives every event"):
-        size(WantedLoad(10, 1000.0, topics=100), COSTS, HostLimits())
+@pytest.mark.parametrize(
+    ("rate_hz", "replicas", "words"),
+    [
+        (5_000.0, 0, "those of a single client fill the core of its replica"),
+        (5_000.0, 1, "those of a single client fill the core of a load process"),
+        (math.nan, 0, "--rate nan: give a finite number"),
+        (math.inf, 1, "--rate inf: give a finite number"),
+    ],
+)
+def test_a_rate_that_no_number_of_processes_carries_is_refused(rate_hz, replicas, words):
+    with pytest.raises(UsageError, match=words):
+        size(WantedLoad(10, rate_hz, replicas=replicas), COSTS, HostLimits())
+
+
+def test_a_process_receives_only_the_topics_of_its_clients():
+    plan = size(WantedLoad(1_000, 1.0, replicas=10, workers=20, topics=1_000), COSTS, HostLimits())
+    each_us = COSTS.replica.delivery_us + COSTS.replica.event_us
+    assert plan.replica_core == pytest.approx(100 * each_us / 1e6)
+    assert plan.worker_core == pytest.approx(50 * (COSTS.worker.delivery_us + COSTS.worker.event_us) / 1e6)
+    assert plan.broker_core == pytest.approx(1_000 * (COSTS.broker.event_us + COSTS.broker.copy_us) / 1e6)
+
+
+def test_more_replicas_than_clients_are_told_and_not_read_from():
+    wanted = WantedLoad(10, 100.0, replicas=60)
+    plan = size(wanted, COSTS, HostLimits())
+    assert plan.clients_per_replica == 1
+    assert plan.workers == 1
+    assert "50 of the 60 replicas have no client." in in_words(plan, COSTS, HostLimits())
+
+
+def test_a_host_has_no_more_workers_than_there_are():
+    wanted = WantedLoad(20_000, 0.1, replicas=1, workers=2)
+    two, four = (size(wanted, COSTS, HostLimits(workers_per_host=number)) for number in (2, 4))
+    assert two == four
+    assert two.ports == 20_000
+
+
+def test_replicas_are_chosen_by_their_open_files_too():
+    assert size(WantedLoad(9_000, 0.1), COSTS, HostLimits(descriptors=1_000)).replicas == 10
+
+
+def test_a_million_million_clients_have_a_plan():
+    plan = size(WantedLoad(10**12, 1.0, topics=10**6), COSTS, HostLimits())
+    assert plan.clients_per_replica * plan.replicas >= 10**12
+    assert json.loads(as_json(plan, COSTS))["fits"] is False, "no generator publishes a million events per second"
 
 
 def test_the_answer_for_programs_has_every_number():
