@@ -186,9 +186,11 @@ def _announcement(
         ranked_s = max(precision.within_s, ranked_s * MIN_ROUNDS / scenario.rounds)
     about = f"about {max(1, round((ranked_s + further_s) / 60))} min"
     over = f" over {' and '.join(transports)}" if len(transports) > 1 else ""
+    # A run of sessions that is not much longer than they are has fewer, because each of them ends within it.
+    live = " once sessions begin and end at the same rate" if scenario.sessions else ""
     return (
         f"[bold]{escape(scenario.name)}[/]: {scenario.clients} clients on {scenario.replicas} replicas, "
-        f"{scenario.rate_hz:g} events/s, {rounds} of {len(contenders)} contenders "
+        f"{scenario.rate_hz:g} events/s{live}, {rounds} of {len(contenders)} contenders "
         f"({escape(', '.join(c.name for c in contenders))}){over}, {about}"
     )
 
